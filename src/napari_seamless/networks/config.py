@@ -165,9 +165,7 @@ def _checked_pool_sizes(config: NetworkConfig) -> tuple[tuple[int, ...], ...] | 
         return None
     pool_sizes = tuple(tuple(factors) for factors in config.pool_sizes)
     if len(pool_sizes) != config.depth:
-        raise ConfigError(
-            f"pool_sizes needs one entry for each of the {config.depth} poolings, not {len(pool_sizes)}"
-        )
+        raise ConfigError(f"pool_sizes needs one entry for each of the {config.depth} poolings, not {len(pool_sizes)}")
     for factors in pool_sizes:
         if len(factors) != config.spatial_dims or any(factor not in (1, 2) for factor in factors):
             raise ConfigError(
