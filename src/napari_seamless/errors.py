@@ -23,6 +23,10 @@ class EmptyImageError(SeamlessError, ValueError):
     """An axis has length zero: there is nothing to segment."""
 
 
+class PixelTypeError(SeamlessError, TypeError):
+    """Pixels are of a type that is no intensity."""
+
+
 class NotFiniteError(SeamlessError, ValueError):
     """The image holds NaN or infinite values."""
 
