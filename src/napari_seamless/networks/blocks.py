@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,10 @@ from torch.nn import functional
 from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.networks.graph import Node, block_channels, up_channels
 
-_CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
-    2: nn.ConvTranspose2d,
-    3: nn.ConvTranspose3d,
-}
-_BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+# By number of spatial dimensions. `Any`: the 2D and 3D classes ask for tuples of different static length.
+_CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_BATCH_NORM: dict[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
@@ -41,7 +40,8 @@ def _convolution(config: NetworkConfig, into: int, out: int) -> list[nn.Module]:
 
 def classifier(config: NetworkConfig) -> nn.Module:
     """Return a head: a 1x1 convolution from the finest features to the logits."""
-    return _CONV[config.spatial_dims](config.features[0], config.out_channels, 1)
+    head: nn.Module = _CONV[config.spatial_dims](config.features[0], config.out_channels, 1)
+    return head
 
 
 class Upsample(nn.Module):

@@ -1,0 +1,175 @@
+"""A trained model as users handle it: a network together with everything needed to apply it correctly."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+from napari_seamless.errors import ChannelError, ConfigError, ModelError
+from napari_seamless.images.intensity import Normalization
+from napari_seamless.models.card import ModelCard
+from napari_seamless.networks.config import NetworkConfig
+from napari_seamless.objects.instances import INSTANCE_CLASSES, InstanceRule
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_seamless.networks.nested import NestedNetwork
+
+Task = Literal["semantic", "instances"]
+InputKind = Literal["channels", "grey", "colour"]
+Weights = Mapping[str, "Tensor"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network, how its input is prepared and what its output means.
+
+    Attributes
+    ----------
+    name : str
+    config : NetworkConfig
+    task : {"semantic", "instances"}
+        Whether labels are classes, or ids of single objects.
+    classes : tuple of str
+        One name for each output channel; for instances always ``("background", "rim", "core")``.
+    normalization : Normalization
+        How intensities of the whole image are scaled.
+    input_kind : {"channels", "grey", "colour"}
+        ``channels``: all `config.in_channels` channels are fed as they are. ``grey``: one chosen channel; RGB becomes
+        luminance. ``colour``: RGB as it is; a single grey channel is repeated three times.
+    instance_rule : InstanceRule or None
+        For instances: how class probabilities become objects.
+    card : ModelCard
+    voxel_size_um : tuple of float, or None
+        Voxel size of the training data, over the spatial axes.
+    parent : str or None
+        The model this one was fine-tuned from.
+    network : torch.nn.Module
+        In evaluation mode, on the CPU, float32; built and filled on first use.
+    """
+
+    name: str
+    config: NetworkConfig
+    task: Task
+    classes: tuple[str, ...]
+    normalization: Normalization
+    input_kind: InputKind
+    instance_rule: InstanceRule | None
+    card: ModelCard
+    load_weights: Callable[[], Weights] = field(repr=False)
+    voxel_size_um: tuple[float, ...] | None = None
+    parent: str | None = None
+    _built: list[NestedNetwork] = field(default_factory=list, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check_task(self.task, self.classes, self.config)
+        _check_input_kind(self.input_kind, self.config)
+
+    @property
+    def network(self) -> NestedNetwork:
+        """The torch module; see the class."""
+        with self._lock:
+            if not self._built:
+                self._built.append(self._build())
+            return self._built[0]
+
+    def _build(self) -> NestedNetwork:
+        from napari_seamless.networks import build_network
+
+        network = build_network(self.config)
+        try:
+            network.load_state_dict(dict(self.load_weights()))  # half-precision weights become float32 here
+        except RuntimeError as error:
+            first_line = str(error).splitlines()[-1].strip()
+            raise ModelError(
+                f"the weights of model {self.name!r} do not fit its network configuration ({first_line}): "
+                "use the model.json that was saved together with them"
+            ) from error
+        return network.eval()
+
+    def with_weights(self, weights: Weights, **changes: object) -> Model:
+        """Return a model like this one with other weights, and other attributes where given."""
+        kept = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+        return replace(self, load_weights=lambda: kept, **changes)  # type: ignore[arg-type]
+
+
+def _check_task(task: str, classes: tuple[str, ...], config: NetworkConfig) -> None:
+    if task not in get_args(Task):
+        raise ConfigError(f"task must be one of {list(get_args(Task))}, not {task!r}")
+    if len(classes) != config.out_channels:
+        raise ConfigError(
+            f"a model needs one class for each of the network's {config.out_channels} output channels, "
+            f"not {len(classes)} {classes}: change classes or NetworkConfig.out_channels"
+        )
+    if task == "instances" and classes != INSTANCE_CLASSES:
+        raise ConfigError(f"a model of instances has the classes {INSTANCE_CLASSES}, not {classes}")
+
+
+def _check_input_kind(input_kind: str, config: NetworkConfig) -> None:
+    needed = {"grey": 1, "colour": 3}.get(input_kind, config.in_channels)
+    if input_kind not in get_args(InputKind):
+        raise ConfigError(f"input_kind must be one of {list(get_args(InputKind))}, not {input_kind!r}")
+    if config.in_channels != needed:
+        raise ChannelError(
+            f"input_kind {input_kind!r} feeds {needed} channels, but the network takes {config.in_channels}: "
+            f"use NetworkConfig(in_channels={needed}) or input_kind 'channels'"
+        )
+
+
+def create_model(
+    config: NetworkConfig,
+    *,
+    task: Task = "semantic",
+    classes: tuple[str, ...] | None = None,
+    seed: int = 0,
+    name: str = "untitled",
+    input_kind: InputKind | None = None,
+    normalization: Normalization | None = None,
+    instance_rule: InstanceRule | None = None,
+    card: ModelCard | None = None,
+    voxel_size_um: tuple[float, ...] | None = None,
+) -> Model:
+    """Return an untrained model.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    task : {"semantic", "instances"}
+    classes : tuple of str, optional
+        By default background, rim and core for instances, and background, class 1, class 2, ... otherwise.
+    seed : int
+        Of the initial weights; the global random state is left alone.
+    name, input_kind, normalization, instance_rule, card, voxel_size_um
+        See `Model`. Without `input_kind`, one input channel means "grey" and more mean "channels".
+
+    Raises
+    ------
+    ConfigError, ChannelError
+        If classes, task, input kind and configuration do not fit together.
+    """
+    import torch
+
+    from napari_seamless.networks import build_network
+
+    if classes is None:
+        numbered = tuple(f"class {number}" for number in range(1, config.out_channels))
+        classes = INSTANCE_CLASSES if task == "instances" else ("background", *numbered)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        initial = build_network(config).state_dict()
+    return Model(
+        name=name,
+        config=config,
+        task=task,
+        classes=tuple(classes),
+        normalization=normalization or Normalization(),
+        input_kind=input_kind or ("grey" if config.in_channels == 1 else "channels"),
+        instance_rule=(instance_rule or InstanceRule()) if task == "instances" else None,
+        card=card or ModelCard(),
+        load_weights=lambda: initial,
+        voxel_size_um=voxel_size_um,
+    )
