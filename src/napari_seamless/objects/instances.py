@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from napari_seamless.errors import AxesError, ConfigError
 
 BACKGROUND, RIM, CORE = 0, 1, 2
+INSTANCE_CLASSES = ("background", "rim", "core")
 
 INSTANCE_CLASSES = ("background", "rim", "core")
 """The classes of every model of task ``instances``, in the order of its output channels."""
