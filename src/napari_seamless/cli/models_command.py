@@ -1,0 +1,80 @@
+"""``napari-seamless models``: which models there are, what they are, and whether they are seamless."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_seamless.cli.options import DeviceOption
+from napari_seamless.cli.units import sizes_text
+
+if TYPE_CHECKING:
+    from napari_seamless.models.model import Model
+
+models_app = typer.Typer(help="List, describe and verify models.", no_args_is_help=True)
+
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name or path.")]
+
+
+@models_app.command("list")
+def list_command() -> None:
+    """List the models that come with the package and your own."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from napari_seamless.models.library import library_folder, list_models
+
+    table = Table("name", "from", "task", "dims", "description")
+    summaries = list_models()
+    for entry in summaries:
+        dims = "" if entry.config is None else f"{entry.config.spatial_dims}D"
+        origin = "the package" if entry.bundled else "you"
+        table.add_row(escape(entry.name), origin, entry.task or "", dims, escape(entry.description))
+    if summaries:
+        Console().print(table)
+    print(f"Your own models live in {library_folder()}")
+
+
+@models_app.command("info")
+def info(model: ModelArgument) -> None:
+    """Show a model's card."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from napari_seamless.models.library import load_model
+
+    loaded = load_model(model)
+    table = Table(show_header=False, title=loaded.name, title_justify="left")
+    for name, text in _card_rows(loaded):
+        if text:
+            table.add_row(name, escape(text))
+    Console().print(table)
+
+
+def _card_rows(model: Model) -> list[tuple[str, str]]:
+    config, card = model.config, model.card
+    voxels = "" if model.voxel_size_um is None else f"{sizes_text_um(model.voxel_size_um)} um"
+    return [
+        ("description", card.description),
+        ("task", f"{model.task}: {', '.join(model.classes)}"),
+        ("network", f"{config.architecture}, {config.spatial_dims}D, features {', '.join(map(str, config.features))}"),
+        ("levels", ", ".join(map(str, config.levels))),
+        ("input", f"{model.input_kind}, {config.in_channels} channel{'s' if config.in_channels > 1 else ''}"),
+        ("voxel size", voxels),
+        ("fine-tuned from", model.parent or ""),
+        ("trained on", "\n".join(card.training_data)),
+        ("trained by", card.command),
+        ("scores", ", ".join(f"{name} {value:.3f}" for name, value in card.scores.items())),
+        ("notes", card.notes),
+        ("created", card.created),
+        ("licence", card.licence),
+        ("citation", card.citation),
+    ]
+
+
+def sizes_text_um(sizes: tuple[float, ...]) -> str:
+    """Return voxel sizes such as ``1.75 x 0.8 x 0.8``."""
+    return " x ".join(f"{size:g}" for size in sizes)

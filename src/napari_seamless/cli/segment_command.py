@@ -1,0 +1,108 @@
+"""``napari-seamless segment``: an image file in, a labels file out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_seamless.cli.events import Reporter, reporting
+from napari_seamless.cli.interrupt import stop_on_signal
+from napari_seamless.cli.options import (
+    AxesOption,
+    ChannelOption,
+    DeviceOption,
+    EventsOption,
+    HaloOption,
+    ImageArgument,
+    LevelOption,
+    ModelOption,
+    OverwriteOption,
+    Precision,
+    PrecisionOption,
+    TileSizeOption,
+)
+from napari_seamless.cli.units import seconds_text
+from napari_seamless.events import ShouldStop
+
+
+def segment(
+    image: ImageArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Labels: .ome.zarr, .zarr, .ome.tif or .tif.")],
+    model: ModelOption,
+    axes: AxesOption = None,
+    channel: ChannelOption = None,
+    level: LevelOption = "auto",
+    tile_size: TileSizeOption = "auto",
+    halo: HaloOption = "exact",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    probabilities: Annotated[
+        Path | None, typer.Option("--probabilities", metavar="P", help="Also write the class probabilities here.")
+    ] = None,
+    uncertainty: Annotated[
+        Path | None, typer.Option("--uncertainty", metavar="U", help="Also write the uncertainty here.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    events: EventsOption = None,
+) -> None:
+    """Segment an image of any size and write its labels."""
+    with reporting(events) as reporter, stop_on_signal() as should_stop:
+        run_segmentation(
+            reporter,
+            should_stop,
+            image,
+            out,
+            model,
+            axes=axes,
+            channel=channel,
+            level=level,
+            tile_size=tile_size,
+            halo=halo,
+            device=device,
+            precision=precision,
+            probabilities=probabilities,
+            uncertainty=uncertainty,
+            overwrite=overwrite,
+        )
+
+
+def run_segmentation(
+    reporter: Reporter,
+    should_stop: ShouldStop,
+    image: Path,
+    out: Path,
+    model: str,
+    *,
+    axes: str | None = None,
+    precision: Precision = "auto",
+    **options: Any,
+) -> None:
+    """Segment the file `image` into the file `out` and say what was done; `demo` comes through here too."""
+    from napari_seamless.images.read import open_image
+    from napari_seamless.images.write import check_output
+    from napari_seamless.inference.run import segment as segment_image
+    from napari_seamless.models.library import load_model
+
+    check_output(out, options.get("overwrite", False))
+    segment_image(
+        open_image(image, axes=axes),
+        load_model(model),
+        output=out,
+        precision=precision,
+        on_event=reporter.on_event,
+        should_stop=should_stop,
+        **options,
+    )
+    reporter.say(_summary(reporter.facts.get("done", {}), reporter.facts.get("plan", {})))
+    for name in ("probabilities", "uncertainty"):
+        if options.get(name) is not None:
+            reporter.say(f"{name}: {options[name]}")
+    reporter.say(f"labels: {out}")
+
+
+def _summary(done: dict[str, Any], plan: dict[str, Any]) -> str:
+    objects = done.get("n_objects")
+    found = "segmented" if objects is None else "1 object" if objects == 1 else f"{objects} objects"
+    return f"{found} in {seconds_text(done['seconds'])} ({plan['n_tiles']} tiles on {plan['device']})"
