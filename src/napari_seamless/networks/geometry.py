@@ -62,9 +62,10 @@ class Geometry:
 
     def input_sizes(self, inner: Sequence[int]) -> tuple[int, ...]:
         """Return the smallest sizes the network accepts whose output covers an `inner` region, for each axis."""
-        return tuple(self._input_size(axis, size) for axis, size in enumerate(inner))
+        return tuple(self.input_size(axis, size) for axis, size in enumerate(inner))
 
-    def _input_size(self, axis: int, inner: int) -> int:
+    def input_size(self, axis: int, inner: int) -> int:
+        """Return `input_sizes` for one spatial axis."""
         m, crop = self.alignment[axis], self.crop[axis]
         context = self.halo[axis]
         if crop == 0:

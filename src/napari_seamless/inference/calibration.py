@@ -1,0 +1,48 @@
+"""How long a network takes on the device at hand: measured once, on a small input, and remembered."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from threading import Lock
+
+import numpy as np
+import torch
+
+from napari_seamless.inference.predictor import Predictor
+from napari_seamless.models.model import Model
+from napari_seamless.networks.geometry import geometry
+
+CALIBRATION_PIXELS = {2: 2**17, 3: 2**17}
+"""Pixels of the trial input, about: enough to fill the machine, small enough for an instant."""
+
+_REPEATS = 3
+_known: dict[tuple[object, ...], float] = {}
+_lock = Lock()
+
+
+def seconds_per_pixel(model: Model, level: int, device: str, precision: str, *, keep_heads: bool = False) -> float:
+    """Return the seconds a network needs per pixel of its input, median of a few trials after a warm-up.
+
+    Remembered for the same architecture, level, device, precision and number of threads as long as the process lives.
+    """
+    key = (model.config, level, device, precision, keep_heads, torch.get_num_threads())
+    with _lock:
+        if key not in _known:
+            _known[key] = _measure(model, level, device, precision, keep_heads)
+        return _known[key]
+
+
+def _measure(model: Model, level: int, device: str, precision: str, keep_heads: bool) -> float:
+    predictor = Predictor(model, level=level, device=device, precision=precision, keep_heads=keep_heads)
+    dims = model.config.spatial_dims
+    side = round(CALIBRATION_PIXELS[dims] ** (1 / dims))
+    found = geometry(model.config, level)
+    inner = [max(1, side - 2 * halo) for halo in found.halo]
+    outer = np.zeros((model.config.in_channels, *found.input_sizes(inner)), np.float32)
+    seconds = []
+    for _ in range(_REPEATS + 1):
+        start = time.perf_counter()
+        predictor(outer)
+        seconds.append(time.perf_counter() - start)
+    return float(median(seconds[1:])) / int(outer[0].size)

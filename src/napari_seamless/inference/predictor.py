@@ -1,0 +1,128 @@
+"""A network made ready to run on one device, in one precision, at one level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from napari_seamless.inference.devices import DTYPES
+from napari_seamless.models.model import Model
+from napari_seamless.networks import build_network
+from napari_seamless.networks.nested import NestedNetwork
+
+_CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says about one outer region.
+
+    Attributes
+    ----------
+    probabilities : ndarray, shape (classes, *spatial), float32
+    heads : ndarray, shape (heads, classes, *spatial), float32, or None
+        Every head's probabilities, where they were asked for.
+    """
+
+    probabilities: NDArray[np.float32]
+    heads: NDArray[np.float32] | None = None
+
+
+Predict = Callable[[NDArray[np.float32]], Prediction]
+
+
+class Predictor:
+    """Runs a model's network on arrays.
+
+    Parameters
+    ----------
+    model : Model
+    level : int
+        Only the nodes this level needs are copied to the device.
+    device : str
+        As `resolve_device` returns it.
+    precision : {"fp64", "fp32", "bf16", "fp16"}
+        In which weights and activations are held. Batch norm is folded into the convolutions first, in the network's
+        own precision; class probabilities are computed in float32 (or float64).
+    accurate : bool
+        Mean of all heads instead of the one at `level`.
+    keep_heads : bool
+        Also return every head's probabilities.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        level: int,
+        device: str,
+        precision: str,
+        accurate: bool = False,
+        keep_heads: bool = False,
+    ) -> None:
+        self.accurate = accurate
+        self.keep_heads = keep_heads
+        self.device = torch.device(device)
+        self.dtype = DTYPES[precision]
+        self.memory_format = _CHANNELS_LAST[model.config.spatial_dims]
+        self.network = _prepared(model.network, level).to(self.device, self.dtype)
+        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # torch's stubs lack it
+
+    def __call__(self, outer: NDArray[np.float32]) -> Prediction:
+        """Predict one outer region, (C, *outer) float32."""
+        with torch.inference_mode():
+            batch = torch.from_numpy(outer[None]).to(self.device, self.dtype)
+            batch = batch.contiguous(memory_format=self.memory_format)
+            if not (self.accurate or self.keep_heads):
+                return Prediction(_as_numpy(probabilities_of(self.network(batch))))
+            by_level = self.network.heads(batch)
+            heads = [probabilities_of(by_level.pop(level)) for level in sorted(by_level)]
+            chosen = sum(heads[1:], start=heads[0]) / len(heads) if self.accurate else heads[-1]
+            kept = np.stack([_as_numpy(head) for head in heads]) if self.keep_heads else None
+            return Prediction(_as_numpy(chosen), kept)
+
+
+def probabilities_of(logits: Tensor) -> Tensor:
+    """Return class probabilities, (N, C, ...): softmax, or a sigmoid for a single channel; never in half precision."""
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    return wide.softmax(1) if wide.shape[1] > 1 else wide.sigmoid()
+
+
+def _as_numpy(batch: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = batch[0].to("cpu", torch.float32).contiguous().numpy()
+    return array
+
+
+def _prepared(network: NestedNetwork, level: int) -> NestedNetwork:
+    """Return a copy with only the nodes for `level`, in evaluation mode, batch norm folded."""
+    state = network.state_dict()
+    some_weight = next(iter(state.values()))
+    with torch.random.fork_rng(devices=[]):
+        copy = build_network(network.config, level).to(some_weight.dtype)
+    copy.load_state_dict({name: state[name] for name in copy.state_dict()})
+    copy.eval().requires_grad_(False)
+    for block in copy.blocks.values():
+        _fold_batch_norm(block)
+    return copy
+
+
+def _fold_batch_norm(block: Any) -> None:
+    layers = list(block)
+    for index, (first, second) in enumerate(pairwise(layers)):
+        if isinstance(second, nn.BatchNorm2d | nn.BatchNorm3d):
+            block[index] = fuse_conv_bn_eval(first, second)
+            block[index + 1] = nn.Identity()
+
+
+def own_precision(model: Model) -> str:
+    """Return the precision of the model's network as it is: fp32, or fp64 after ``model.network.double()``."""
+    dtype = next(model.network.parameters()).dtype
+    return next(name for name, known in DTYPES.items() if known == dtype)

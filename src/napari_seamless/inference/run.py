@@ -1,0 +1,301 @@
+"""Segmenting: plan, then read → predict → write tile by tile, then objects joined across tiles."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_seamless.errors import Cancelled
+from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event, never_stop
+from napari_seamless.images.image import Image
+from napari_seamless.images.intensity import measure_range
+from napari_seamless.inference.backoff import TilePredictor, predictor_maker
+from napari_seamless.inference.plan import (
+    Halo,
+    Level,
+    Region,
+    SegmentationPlan,
+    TileSize,
+    as_image,
+    as_model,
+    plan_segmentation,
+)
+from napari_seamless.inference.predictor import Prediction, own_precision
+from napari_seamless.inference.results import OutputPaths, Results
+from napari_seamless.inference.source import Channel, source_of
+from napari_seamless.inference.tiles import Tile, all_planes
+from napari_seamless.models.model import Model
+from napari_seamless.objects.instances import instances_from_states, states_from_probabilities
+from napari_seamless.objects.stitch import stitch_instances
+from napari_seamless.objects.uncertainty import disagreement, entropy
+
+
+def segment(
+    image: Any,
+    model: Model | str,
+    *,
+    axes: str | None = None,
+    output: str | Path | None = None,
+    channel: Channel = None,
+    level: Level = "auto",
+    tile_size: TileSize = "auto",
+    halo: Halo = "exact",
+    device: str = "auto",
+    precision: str = "auto",
+    region: Region | None = None,
+    probabilities: str | Path | None = None,
+    uncertainty: str | Path | None = None,
+    overwrite: bool = False,
+    on_event: OnEvent | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Any:
+    """Segment an image of any size.
+
+    Parameters
+    ----------
+    image, model, axes, channel, level, tile_size, halo, device, precision, region
+        See `plan_segmentation`.
+    output : path, optional
+        ``.ome.zarr``, ``.zarr``, ``.ome.tif`` or ``.tif``; written tile by tile under a temporary name and renamed when
+        it is whole.
+    probabilities, uncertainty : path, optional
+        Also write class probabilities (float32, classes as channels), and an uncertainty map (float32, 0 to 1): the
+        disagreement of a UNet++'s heads, otherwise the entropy of the classes.
+    overwrite : bool
+        Replace existing files.
+    on_event : callable, optional
+        Receives ``plan``, ``notice``, ``tile``, ``stitch``, ``written`` and ``done``. A ``tile`` event's ``region``
+        counts in the labels' own pixels; its payload holds the tile's ``labels``: final classes, or for instances
+        objects under provisional ids.
+    should_stop : callable, optional
+        Asked before every tile; when it answers True, `Cancelled` is raised and no file is left behind.
+
+    Returns
+    -------
+    numpy.ndarray, or zarr.Array (``.zarr`` output), or dask array (``.tif`` output)
+        Labels over the image's axes without channels, in the order TZYX: classes (uint8) or object ids (uint32;
+        1..n, each plane's objects after those of the plane before).
+
+    Raises
+    ------
+    SeamlessError
+        Whatever is wrong with image, model, options or output is said before any tile is run; NaN or infinite pixels
+        beyond the sample that intensities are measured on are found when their tile is read. `Cancelled` on request.
+    """
+    started = time.perf_counter()
+    on_event, should_stop = on_event or ignore_event, should_stop or never_stop
+    image, model = as_image(image, axes), as_model(model)
+    paths = OutputPaths(_path(output), _path(probabilities), _path(uncertainty), overwrite)
+    paths.check()
+    plan = plan_segmentation(
+        image,
+        model,
+        channel=channel,
+        level=level,
+        tile_size=tile_size,
+        halo=halo,
+        device=device,
+        precision=precision,
+        region=region,
+        keep_heads=uncertainty is not None and _has_heads_to_compare(model, level),
+        calibrate=False,
+    )
+    with ExitStack() as stack:
+        results = Results(stack, plan, model, image, paths)
+        predict = _tile_predictor(image, model, plan, channel, on_event)
+        run = _Run(plan, model, results, predict, on_event, should_stop, started)
+        n_objects = run.all_planes()
+    labels = results.labels if paths.labels is None else _reopened(paths.labels)
+    for path in (paths.labels, paths.probabilities, paths.uncertainty):
+        if path is not None:
+            on_event(Event("written", {"path": str(path)}))
+    seconds = time.perf_counter() - started
+    on_event(Event("done", {"n_objects": n_objects, "seconds": seconds}, {"labels": labels}))
+    return labels
+
+
+def predict_probabilities(
+    array: Any,
+    model: Model | str,
+    *,
+    axes: str | None = None,
+    channel: Channel = None,
+    tile_size: TileSize = "auto",
+    level: Level = "auto",
+    halo: Halo = "exact",
+    device: str = "auto",
+    precision: str | None = None,
+    region: Region | None = None,
+    on_event: OnEvent | None = None,
+    should_stop: ShouldStop | None = None,
+) -> NDArray[np.float32]:
+    """Return class probabilities in memory.
+
+    Parameters
+    ----------
+    array, model, axes, channel, tile_size, level, halo, device, region, on_event, should_stop
+        See `segment`. ``tile_size=None`` is the untiled reference: the network is run once on the whole
+        mirror-extended image.
+    precision : str, optional
+        By default the network's own: fp32, or fp64 after ``model.network.double()``.
+
+    Returns
+    -------
+    ndarray, shape (classes, *labels' shape), float32
+    """
+    image, model = as_image(array, axes), as_model(model)
+    plan = plan_segmentation(
+        image,
+        model,
+        channel=channel,
+        level=level,
+        tile_size=tile_size,
+        halo=halo,
+        device=device,
+        precision=precision or own_precision(model),
+        region=region,
+        calibrate=False,
+    )
+    on_event = on_event or ignore_event
+    predict = _tile_predictor(image, model, plan, channel, on_event)
+    result = np.empty((model.config.out_channels, *plan.output_shape), np.float32)
+    starts = [start for start, _ in plan.output_region]
+    for plane in all_planes(plan.planes):
+        for tile in plan.tiles:
+            if should_stop is not None and should_stop():
+                raise Cancelled("the prediction was stopped: nothing is returned")
+            spans = [*((index, index + 1) for index in plane), *tile.inner]
+            place = tuple(slice(low - first, high - first) for (low, high), first in zip(spans, starts, strict=True))
+            block = predict(plane, tile).probabilities
+            result[(slice(None), *place)] = block.reshape(result[(slice(None), *place)].shape)
+    return result
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _has_heads_to_compare(model: Model, level: Level) -> bool:
+    return len(model.config.levels) > 1 and level != min(model.config.levels)
+
+
+def _tile_predictor(
+    image: Image, model: Model, plan: SegmentationPlan, channel: Channel, on_event: OnEvent
+) -> TilePredictor:
+    source = source_of(image, model, channel)
+    intensity = measure_range(source.data, model.normalization, axes=source.axes)
+    on_event(Event("plan", {**plan.as_dict(), "intensity": intensity.source}, {"plan": plan}))
+    return TilePredictor(source, intensity, plan, predictor_maker(model, plan), on_event)
+
+
+def _reopened(path: Path) -> Any:
+    if path.suffix == ".zarr":
+        import zarr
+
+        return zarr.open_array(path / "0", mode="r")
+    from napari_seamless.images.read import open_image
+
+    return open_image(path).data
+
+
+@dataclass
+class _Run:
+    """The executor: nothing is decided here any more."""
+
+    plan: SegmentationPlan
+    model: Model
+    results: Results
+    predict: TilePredictor
+    on_event: OnEvent
+    should_stop: ShouldStop
+    started: float
+    tiles_done: int = 0
+    objects_found: int = 0
+    first_tile_at: float = field(init=False, default=0.0)
+
+    def all_planes(self) -> int | None:
+        """Run everything; return the number of objects, or None for classes."""
+        self.first_tile_at = time.perf_counter()
+        for plane in all_planes(self.plan.planes):
+            for tile in self.plan.tiles:
+                self._stop_if_asked()
+                self._one_tile(plane, tile)
+            if self.model.task == "instances":
+                self._objects_of(plane)
+        return self.objects_found if self.model.task == "instances" else None
+
+    def _one_tile(self, plane: tuple[int, ...], tile: Tile) -> None:
+        prediction = self.predict(plane, tile)
+        place = self.results.place(plane, tile.inner)
+        lengths = tuple(part.stop - part.start for part in place)
+        if self.results.probabilities is not None:
+            self.results.probabilities[place] = prediction.probabilities.reshape(-1, *lengths)
+        if self.results.uncertainty is not None:
+            self.results.uncertainty[place] = _uncertainty_of(prediction).reshape(lengths)
+        block = self._labels_of(prediction, place)
+        self.tiles_done += 1
+        self._report(place, block.reshape(lengths))
+
+    def _labels_of(self, prediction: Prediction, place: tuple[slice, ...]) -> NDArray[Any]:
+        """Store what the tile says, and return it as labels to be looked at."""
+        if self.model.instance_rule is None:
+            classes = _classes_of(prediction.probabilities, self.results.labels.dtype)
+            self.results.labels[place] = classes.reshape(tuple(part.stop - part.start for part in place))
+            return classes
+        states = states_from_probabilities(prediction.probabilities, self.model.instance_rule)
+        self.results.states[place[len(self.plan.plane_axes) :]] = states
+        if self.on_event is ignore_event:
+            return states
+        return _provisional(instances_from_states(states, self.model.instance_rule), self.tiles_done)
+
+    def _objects_of(self, plane: tuple[int, ...]) -> None:
+        if self.model.instance_rule is None:
+            return
+        self.objects_found += stitch_instances(
+            self.results.states,
+            self.results.plane_of_labels(plane),
+            self.model.instance_rule,
+            block_shape=self.results.block_shape,
+            first_id=self.objects_found + 1,
+            on_event=self.on_event,
+            should_stop=self.should_stop,
+        )
+
+    def _stop_if_asked(self) -> None:
+        if self.should_stop():
+            raise Cancelled(
+                f"the run was stopped after {self.tiles_done} of {self.plan.n_tiles} tiles; "
+                "no file was written or changed"
+            )
+
+    def _report(self, place: tuple[slice, ...], block: NDArray[Any]) -> None:
+        total = self.plan.n_tiles
+        each = (time.perf_counter() - self.first_tile_at) / self.tiles_done
+        facts = {
+            "done": self.tiles_done,
+            "total": total,
+            "seconds_left": each * (total - self.tiles_done),
+            "region": [[part.start, part.stop] for part in place],
+        }
+        self.on_event(Event("tile", facts, {"labels": block}))
+
+
+def _classes_of(probabilities: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
+    if probabilities.shape[0] == 1:
+        return np.asarray(probabilities[0] > 0.5, dtype)
+    return np.asarray(probabilities.argmax(0), dtype)
+
+
+def _uncertainty_of(prediction: Prediction) -> NDArray[np.float32]:
+    return entropy(prediction.probabilities) if prediction.heads is None else disagreement(prediction.heads)
+
+
+def _provisional(labels: NDArray[np.uint32], tile_number: int) -> NDArray[np.uint32]:
+    """Give a tile's objects ids of their own: neighbouring tiles then show in different colours."""
+    return np.where(labels > 0, labels + np.uint32(tile_number * 1000), labels)

@@ -1,0 +1,108 @@
+"""How large tiles should be: the largest that fit the memory and keep the machine's caches useful."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from napari_seamless.errors import TileSizeError
+from napari_seamless.inference.tiles import Span, check_tile_size, whole_region_tile
+from napari_seamless.networks.config import NetworkConfig
+from napari_seamless.networks.cost import peak_values_per_pixel
+from napari_seamless.networks.geometry import Geometry
+
+BYTES_PER_VALUE = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2}
+
+SHARE_OF_FREE_MEMORY = 0.5
+"""A run plans with this part of the memory that is free: other programs need some, and predictions are not perfect."""
+
+MOST_OUTER_PIXELS = 2**21
+"""Larger tiles save little of the halo any more, and make every step of progress and every Cancel slow."""
+
+
+def network_bytes(
+    config: NetworkConfig, level: int, outer_shape: Sequence[int], precision: str, *, keep_heads: bool = False
+) -> int:
+    """Return the predicted peak of the memory for running the network once on an outer region.
+
+    Activations as `peak_values_per_pixel` counts them, and the region as it is read and normalised, in float32,
+    beside the class probabilities that come out.
+    """
+    activations = peak_values_per_pixel(config, level, keep_heads=keep_heads) * BYTES_PER_VALUE[precision]
+    heads = len(config.levels) if keep_heads else 1
+    around = 4 * (2 * config.in_channels + 2 * heads * config.out_channels)
+    return int(prod(outer_shape) * (activations + around))
+
+
+def choose_tile_size(
+    config: NetworkConfig,
+    level: int,
+    region: Sequence[Span],
+    used: Geometry,
+    free_bytes: int,
+    precision: str,
+    *,
+    keep_heads: bool = False,
+) -> tuple[int, ...]:
+    """Return the tile size for a region: one tile if it fits, else the largest near-cubic tiles that do.
+
+    Raises
+    ------
+    TileSizeError
+        If not even the smallest tile fits into the memory.
+    """
+    budget = free_bytes * SHARE_OF_FREE_MEMORY
+    size = list(whole_region_tile(region, used.alignment))
+    while True:
+        outer = used.input_sizes(size)
+        needed = network_bytes(config, level, outer, precision, keep_heads=keep_heads)
+        smallest = all(length == m for length, m in zip(size, used.alignment, strict=True))
+        if needed <= budget and (prod(outer) <= MOST_OUTER_PIXELS or smallest):
+            return tuple(size)
+        if smallest:
+            raise TileSizeError(
+                f"the smallest tile {tuple(size)} with its halo {used.halo} needs {needed / 2**30:.1f} GiB, "
+                f"half of the free memory is {budget / 2**30:.1f} GiB: "
+                "close other programs, use a shallower level, or a smaller halo"
+            )
+        size = _smaller(size, used.alignment)
+
+
+def requested_tile_size(asked: int | Sequence[int], alignment: Sequence[int]) -> tuple[int, ...]:
+    """Return a checked tile size with one entry for each spatial axis.
+
+    Raises
+    ------
+    TileSizeError
+        If it is off the pooling grid, or has another number of axes.
+    """
+    size = (asked,) * len(alignment) if isinstance(asked, int) else tuple(asked)
+    if len(size) != len(alignment):
+        raise TileSizeError(f"tile_size needs one number, or one for each of {len(alignment)} axes, not {size}")
+    check_tile_size(size, alignment)
+    return size
+
+
+def halved(size: Sequence[int], alignment: Sequence[int]) -> tuple[int, ...] | None:
+    """Return a tile size with the longest axis halved, or None if every axis is at its smallest."""
+    if all(length == m for length, m in zip(size, alignment, strict=True)):
+        return None
+    axis = _longest(size, alignment)
+    smaller = list(size)
+    m = alignment[axis]
+    smaller[axis] = max(m, smaller[axis] // 2 // m * m)
+    return tuple(smaller)
+
+
+def _smaller(size: Sequence[int], alignment: Sequence[int]) -> list[int]:
+    """Shorten the longest axis by about an eighth, on the grid."""
+    axis = _longest(size, alignment)
+    m = alignment[axis]
+    shorter = list(size)
+    shorter[axis] = max(m, min(size[axis] - m, size[axis] * 7 // 8 // m * m))
+    return shorter
+
+
+def _longest(size: Sequence[int], alignment: Sequence[int]) -> int:
+    can_shrink = [axis for axis, length in enumerate(size) if length > alignment[axis]]
+    return max(can_shrink, key=lambda axis: size[axis])
