@@ -53,9 +53,7 @@ def test_importing_the_package_loads_neither_torch_nor_qt_nor_napari() -> None:
 def test_importing_the_package_takes_less_than_a_tenth_of_a_second() -> None:
     clock = "import time; start = time.perf_counter(); import napari_seamless; print(time.perf_counter() - start)"
     command = [sys.executable, "-c", clock]
-    seconds = [
-        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(5)
-    ]
+    seconds = [float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(5)]
     assert statistics.median(seconds) < 0.1
 
 

@@ -52,9 +52,7 @@ def test_library_loads_says_no_for_one_that_does_not_exist(script: ModuleType) -
     assert not script.library_loads("libnapari-seamless-has-no-such-library.so.7")
 
 
-def test_root_installs_what_is_missing_and_nothing_else(
-    script: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_root_installs_what_is_missing_and_nothing_else(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine()
     monkeypatch.setattr(script.subprocess, "run", machine.run)
     missing_once(script, monkeypatch, ["xvfb", "libegl1"], [])

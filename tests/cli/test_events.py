@@ -44,8 +44,9 @@ def test_answers_go_to_stdout_and_notices_to_stderr(capsys: pytest.CaptureFixtur
 
 
 def test_file_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(FileWriteError, match=r"--events .*nowhere.*; choose a file"), reporting(
-        str(tmp_path / "nowhere" / "events.jsonl")
+    with (
+        pytest.raises(FileWriteError, match=r"--events .*nowhere.*; choose a file"),
+        reporting(str(tmp_path / "nowhere" / "events.jsonl")),
     ):
         pass
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from napari_seamless.cli.units import seconds_text
 from napari_seamless.errors import FileWriteError
 from napari_seamless.events import Event
 
@@ -42,8 +43,23 @@ class Reporter:
             self._lines.flush()
         if self._bar is not None:
             self._bar.show(event)
-        elif event.name == "notice":
-            print(event.fields["message"], file=sys.stderr)
+        text = self._text_of(event)
+        if text is not None:
+            self._tell(text)
+
+    def _text_of(self, event: Event) -> str | None:
+        """Return the line that an event is worth to a person, if it is."""
+        if event.name == "notice":
+            return str(event.fields["message"])
+        if event.name == "validation":
+            return _epoch_text(self.facts.get("epoch", {}), event.fields)
+        return None
+
+    def _tell(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.print_above(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def say(self, text: str) -> None:
         """Print a line of the command's answer: on stdout, unless the events are written there."""
@@ -74,6 +90,12 @@ def reporting(events: str | None, unit: str = "tiles") -> Iterator[Reporter]:
 
             bar = stack.enter_context(ProgressBar(unit))
         yield Reporter(bar, lines, answers=sys.stderr if events == STDOUT else sys.stdout)
+
+
+def _epoch_text(epoch: Mapping[str, Any], validation: Mapping[str, Any]) -> str:
+    best = ", the best so far" if validation["best"] else ""
+    left = seconds_text(epoch["seconds_left"])
+    return f"epoch {epoch['epoch']}: loss {epoch['loss']:.3f}, score {validation['score']:.3f}{best}; {left} left"
 
 
 def _open_lines(events: str | None, stack: ExitStack) -> TextIO | None:

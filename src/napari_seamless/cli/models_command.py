@@ -8,6 +8,7 @@ import typer
 
 from napari_seamless.cli.options import DeviceOption
 from napari_seamless.cli.units import sizes_text
+from napari_seamless.errors import ModelError
 
 if TYPE_CHECKING:
     from napari_seamless.models.model import Model
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 models_app = typer.Typer(help="List, describe and verify models.", no_args_is_help=True)
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name or path.")]
+VerifiedLevelOption = Annotated[int | None, typer.Option("--level", metavar="N", help="By default the deepest one.")]
 
 
 @models_app.command("list")
@@ -52,6 +54,26 @@ def info(model: ModelArgument) -> None:
         if text:
             table.add_row(name, escape(text))
     Console().print(table)
+
+
+@models_app.command("verify")
+def verify(model: ModelArgument, level: VerifiedLevelOption = None, device: DeviceOption = "auto") -> None:
+    """Run a model on one region under two tile grids and untiled, and print the largest difference."""
+    from napari_seamless.inference.selftest import TOLERANCE, seam_self_test
+    from napari_seamless.models.library import load_model
+
+    report = seam_self_test(load_model(model), level=level, device=device)
+    grids = " and of ".join(sizes_text(size) for size in report.tile_sizes)
+    print(
+        f"{sizes_text(report.shape)} pixels in tiles of {grids}, and untiled (level {report.level}, {report.device}):"
+    )
+    print(f"largest difference between class probabilities: {report.largest_difference:.2g}")
+    if not report.seamless:
+        raise ModelError(
+            f"{model} is not seamless: its results under different tilings may differ by no more than {TOLERANCE:g} "
+            f"but do by {report.largest_difference:.2g}; expect borders of tiles to show"
+        )
+    print(f"seamless: within rounding ({TOLERANCE:g})")
 
 
 def _card_rows(model: Model) -> list[tuple[str, str]]:

@@ -29,11 +29,18 @@ def parse_halo(text: str) -> str | int:
 
 def parse_channel(text: str) -> str | int | tuple[int, ...]:
     """Turn the text of ``--channel`` into a number, several numbers (``0,2``) or a channel's name."""
+    if not all(part.isascii() and part.isdecimal() for part in text.split(",")):
+        return text
+    numbers = parse_numbers(text)
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def parse_numbers(text: str) -> tuple[int, ...]:
+    """Turn text such as ``16,32,64`` into whole numbers."""
     parts = text.split(",")
-    if all(part.isascii() and part.isdecimal() for part in parts):
-        numbers = tuple(map(int, parts))
-        return numbers[0] if len(numbers) == 1 else numbers
-    return text
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        raise typer.BadParameter(f"{text!r} is not a list of whole numbers such as 16,32,64")
+    return tuple(map(int, parts))
 
 
 def _word_or_number(text: str, words: tuple[str, ...], example: str) -> str | int:

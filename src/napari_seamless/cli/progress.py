@@ -19,7 +19,7 @@ from rich.text import Text
 
 from napari_seamless.events import Event
 
-STAGES = {"tile": "Segmenting", "stitch": "Joining objects", "step": "Training", "epoch": "Training"}
+STAGES = {"tile": "Segmenting", "stitch": "Joining objects"}
 
 
 class RateColumn(ProgressColumn):
@@ -64,12 +64,14 @@ class ProgressBar:
 
     def show(self, event: Event) -> None:
         """Draw one event."""
-        if event.name == "notice":
-            self._progress.console.print(event.fields["message"], markup=False, highlight=False)
-        elif event.name == "plan":
+        if event.name == "plan":
             self._advance("tile", 0, event.fields["n_tiles"])
         elif event.name in STAGES and {"done", "total"} <= event.fields.keys():
             self._advance(event.name, event.fields["done"], event.fields["total"])
+
+    def print_above(self, text: str) -> None:
+        """Print a line that stays, above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False)
 
     def _advance(self, name: str, done: int, total: int) -> None:
         stage = STAGES[name]

@@ -126,6 +126,19 @@ def read_package(path: str | Path) -> Model:
         raise ModelError(f"{path}: {MANIFEST_NAME} does not describe a model: {error}") from error
 
 
+def check_model_output(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a place that `save_model` would refuse; worth asking before a long training.
+
+    Raises
+    ------
+    OutputExistsError
+        If `path` exists and may not be overwritten, or is something else than a model.
+    """
+    if path.exists() and not (overwrite and is_package(path)):
+        remedy = "choose another name" if not is_package(path) else "choose another name or allow overwriting"
+        raise OutputExistsError(f"{path} exists already: {remedy}")
+
+
 def save_model(model: Model, path: str | Path, *, weight_type: WeightType = "float32", overwrite: bool = False) -> Path:
     """Write a model as a folder, or as one file if `path` ends in ``.zip``.
 
@@ -148,9 +161,7 @@ def save_model(model: Model, path: str | Path, *, weight_type: WeightType = "flo
         If it cannot be written.
     """
     path = Path(path)
-    if path.exists() and not (overwrite and is_package(path)):
-        remedy = "choose another name" if not is_package(path) else "choose another name or allow overwriting"
-        raise OutputExistsError(f"{path} exists already: {remedy}")
+    check_model_output(path, overwrite=overwrite)
     staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
