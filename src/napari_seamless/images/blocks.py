@@ -12,6 +12,9 @@ import numpy as np
 Chunks = tuple[tuple[int, ...], ...]
 Box = tuple[slice, ...]
 
+BLOCK_BYTES = 8 * 2**20
+"""Blocks of a lazy array hold about this much: small enough to slice cheaply, large enough for short task graphs."""
+
 
 def regular_chunks(shape: Sequence[int], chunk_shape: Sequence[int]) -> Chunks:
     """Return the lengths of all chunks per axis for chunks of one shape; the last of an axis may be shorter."""
@@ -33,22 +36,32 @@ def chunks_of(array: Any) -> Chunks:
     return tuple(tuple(int(length) for length in lengths) for lengths in chunks)
 
 
-def merge_chunk_shape(shape: Sequence[int], chunk_shape: Sequence[int], max_elements: int) -> tuple[int, ...]:
-    """Return the largest multiple of ``chunk_shape`` with at most ``max_elements``, grown evenly over the axes.
+def block_shape(shape: Sequence[int], chunk_shape: Sequence[int], dtype: Any) -> tuple[int, ...]:
+    """Return the shape of lazy blocks: chunks joined to about ``BLOCK_BYTES``, single chunks where these are larger.
 
-    Growth starts with the last axes, so that a page of strips becomes one block before pages are joined. A chunk that
-    is larger than ``max_elements`` stays as it is.
+    Chunks are joined within planes first, then along every axis on which chunks reach further than 1, then along the
+    others, doubling each in turn.
     """
-    merged = [min(chunk, length) for chunk, length in zip(chunk_shape, shape, strict=True)]
+    budget = max(1, BLOCK_BYTES // np.dtype(dtype).itemsize)
+    block = [min(chunk, length) for chunk, length in zip(chunk_shape, shape, strict=True)]
+    last = len(block) - (3 if len(block) > 2 and shape[-1] <= 4 else 2)
+    planar = [axis for axis in range(len(block)) if axis >= last]
+    deep = [axis for axis in range(len(block)) if axis < last and block[axis] > 1]
+    rest = [axis for axis in range(len(block)) if axis < last and block[axis] == 1]
+    for axes in (planar, deep, rest):
+        _grow(block, shape, axes, budget)
+    return tuple(block)
+
+
+def _grow(block: list[int], shape: Sequence[int], axes: Sequence[int], max_elements: int) -> None:
     growing = True
     while growing:
         growing = False
-        for axis in reversed(range(len(merged))):
-            larger = min(merged[axis] * 2, shape[axis])
-            if larger > merged[axis] and math.prod(merged) // merged[axis] * larger <= max_elements:
-                merged[axis] = larger
+        for axis in reversed(axes):
+            larger = min(block[axis] * 2, shape[axis])
+            if larger > block[axis] and math.prod(block) // block[axis] * larger <= max_elements:
+                block[axis] = larger
                 growing = True
-    return tuple(merged)
 
 
 def merge_chunks(chunks: Chunks, max_elements: int) -> Chunks:

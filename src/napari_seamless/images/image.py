@@ -13,10 +13,7 @@ import numpy as np
 
 from napari_seamless.errors import AxesError, ChannelError, PixelTypeError
 from napari_seamless.images.axes import canonical_order, check_axes, permutation, spatial_axes
-from napari_seamless.images.blocks import merge_chunk_shape
-
-BLOCK_BYTES = 8 * 2**20
-"""Blocks of a lazy array hold about this much: small enough to slice cheaply, large enough for short task graphs."""
+from napari_seamless.images.blocks import block_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +122,7 @@ def as_lazy(array: Any) -> da.Array:
     source = array if hasattr(array, "shape") and hasattr(array, "dtype") else np.asarray(array)
     check_pixel_type(np.dtype(source.dtype))
     storage = getattr(source, "chunks", None) or (1,) * source.ndim
-    budget = max(1, BLOCK_BYTES // np.dtype(source.dtype).itemsize)
-    lazy: da.Array = da.from_array(source, chunks=merge_chunk_shape(source.shape, storage, budget), name=False)
+    lazy: da.Array = da.from_array(source, chunks=block_shape(source.shape, storage, source.dtype), name=False)
     return lazy
 
 
