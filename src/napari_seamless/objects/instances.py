@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cc3d
 import numpy as np
@@ -93,7 +93,7 @@ def states_from_probabilities(probabilities: NDArray[Any], rule: InstanceRule) -
         )
     core_probability = probabilities[CORE]
     foreground = probabilities[RIM] + core_probability > rule.foreground_threshold
-    states = foreground.astype(np.uint8)
+    states: NDArray[np.uint8] = foreground.astype(np.uint8)
     states += foreground & (core_probability > rule.core_threshold)
     return states
 
@@ -138,8 +138,8 @@ def label_cores(states: NDArray[Any]) -> tuple[NDArray[np.uint32], NDArray[np.in
     core = np.ascontiguousarray(states == CORE)
     if not core.any():
         return np.zeros(states.shape, np.uint32), np.zeros(0, np.int64)
-    connectivity = 4 if core.ndim == 2 else 6
-    labels, n_pieces = cc3d.connected_components(core, connectivity=connectivity, return_N=True, out_dtype=np.uint32)
+    faces: Literal[4, 6] = 4 if core.ndim == 2 else 6
+    labels, n_pieces = cc3d.connected_components(core, connectivity=faces, return_N=True, out_dtype=np.uint32)
     labels = np.ascontiguousarray(labels)
     positions = np.flatnonzero(core)
     first_pixels = np.empty(n_pieces + 1, np.int64)
@@ -210,7 +210,9 @@ def compact_ids(areas: NDArray[np.integer[Any]], min_size: int, first_id: int = 
 def require_two_or_three_dims(ndim: int) -> None:
     """Raise `AxesError` unless objects can be made in that many dimensions."""
     if ndim not in (2, 3):
-        raise AxesError(f"objects are made in 2 or 3 spatial dimensions, not {ndim}: pass one plane or volume at a time")
+        raise AxesError(
+            f"objects are made in 2 or 3 spatial dimensions, not {ndim}: pass one plane or volume at a time"
+        )
 
 
 def _neighbour_offsets(shape: tuple[int, ...]) -> tuple[list[int], list[int]]:

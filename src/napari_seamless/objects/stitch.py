@@ -133,7 +133,11 @@ class _Progress:
 
 
 def _label_all_cores(
-    states: ReadableBlocks, out: WritableBlocks, regions: list[Region], block_shape: tuple[int, ...], progress: _Progress
+    states: ReadableBlocks,
+    out: WritableBlocks,
+    regions: list[Region],
+    block_shape: tuple[int, ...],
+    progress: _Progress,
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Pass 1. Return, for each provisional id, its core's rank (from 1), and for each rank one provisional id."""
     first_pixels: list[NDArray[np.int64]] = [np.zeros(1, np.int64)]
@@ -151,7 +155,9 @@ def _label_all_cores(
     return _rank_joined_cores(np.concatenate(first_pixels), pairs)
 
 
-def _pairs_across_faces(labels: NDArray[np.uint32], out: WritableBlocks, region: Region) -> Iterator[NDArray[np.uint32]]:
+def _pairs_across_faces(
+    labels: NDArray[np.uint32], out: WritableBlocks, region: Region
+) -> Iterator[NDArray[np.uint32]]:
     """Yield the (n, 2) distinct pairs of provisional ids that touch across the block's lower faces."""
     for axis, bounds in enumerate(region):
         if bounds.start == 0:
@@ -172,7 +178,7 @@ def _rank_joined_cores(
     """Join the pairs and rank the joined cores by their first pixel; entry 0 of every table is the background."""
     n_ids = len(first_pixels)
     edges = np.concatenate(pairs) if pairs else np.zeros((0, 2), np.uint32)
-    graph = coo_array((np.ones(len(edges), np.bool_), (edges[:, 0], edges[:, 1])), shape=(n_ids, n_ids))
+    graph = coo_array((np.ones(len(edges), np.uint8), (edges[:, 0], edges[:, 1])), shape=(n_ids, n_ids))
     n_joined, joined_of = connected_components(graph, directed=False)
     joined_first = np.full(n_joined, np.iinfo(np.int64).max)
     np.minimum.at(joined_first, joined_of, first_pixels)

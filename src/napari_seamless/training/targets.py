@@ -107,10 +107,10 @@ def _shallower_where_a_core_would_split(
         allowed[split] = np.maximum(1.0, allowed[split] - 0.5)
 
 
-def _objects_with_several_cores(
-    dense: NDArray[np.int64], core: NDArray[np.bool_], n_ids: int
-) -> NDArray[np.bool_]:
-    pieces = cc3d.connected_components(np.where(core, dense, 0).astype(np.uint32), connectivity=4 if core.ndim == 2 else 6)
+def _objects_with_several_cores(dense: NDArray[np.int64], core: NDArray[np.bool_], n_ids: int) -> NDArray[np.bool_]:
+    pieces = cc3d.connected_components(
+        np.where(core, dense, 0).astype(np.uint32), connectivity=4 if core.ndim == 2 else 6
+    )
     positions = np.flatnonzero(pieces)
     owner = np.zeros(int(pieces.max(initial=0)) + 1, np.int64)
     owner[pieces.ravel()[positions]] = dense.ravel()[positions]
@@ -118,8 +118,8 @@ def _objects_with_several_cores(
     return several
 
 
-def class_target(labels: NDArray[np.integer[Any]], n_classes: int) -> NDArray[np.uint8]:
-    """Check semantic labels and return them as uint8 class indices.
+def check_classes(labels: NDArray[np.integer[Any]], n_classes: int, where: str) -> None:
+    """Check that semantic labels hold class indices.
 
     Raises
     ------
@@ -129,7 +129,6 @@ def class_target(labels: NDArray[np.integer[Any]], n_classes: int) -> NDArray[np
     largest = int(labels.max(initial=0))
     if largest >= n_classes:
         raise DatasetError(
-            f"semantic labels hold class indices 0..{n_classes - 1}, but the value {largest} was found: "
+            f"semantic labels hold class indices 0..{n_classes - 1}, but {where} holds the value {largest}: "
             "give the model one more class for each, or use task 'instances' when the values count objects"
         )
-    return labels.astype(np.uint8)

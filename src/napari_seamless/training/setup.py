@@ -1,0 +1,212 @@
+"""From data and options to everything a run needs, resolved and checked before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_seamless.errors import ConfigError, DatasetError, TrainingError
+from napari_seamless.inference.devices import resolve_device, resolve_precision
+from napari_seamless.models.model import InputKind, Model, Task, create_model
+from napari_seamless.networks.config import NetworkConfig
+from napari_seamless.networks.geometry import geometry, round_up
+from napari_seamless.training.dataset import TrainingExample, open_datasets
+from napari_seamless.training.options import TrainingOptions
+from napari_seamless.training.patches import PatchDrawer, check_example, prepare_source
+from napari_seamless.training.split import split_by_group
+from napari_seamless.training.validation import choose_for_validation
+
+_PATCH_SIZE = {2: (192, 192), 3: (32, 64, 64)}
+_BATCH_SIZE = {2: 8, 3: 2}
+_MAX_DEFAULT_CLASSES = 16
+_STEPS_PER_EPOCH = (20, 200)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSetup:
+    """What a run needs.
+
+    Attributes
+    ----------
+    model : Model
+        Untrained, or the one to go on from.
+    drawer : PatchDrawer
+        Draws from the training images.
+    validation : list of TrainingExample
+    batch_size, steps_per_epoch : int
+    crop : tuple of int
+        Pixels that the network removes on each side (valid padding).
+    device, precision : str
+        Resolved.
+    """
+
+    model: Model
+    drawer: PatchDrawer
+    validation: list[TrainingExample]
+    batch_size: int
+    steps_per_epoch: int
+    crop: tuple[int, ...]
+    device: str
+    precision: str
+
+
+def read_examples(data: Sequence[str | Path | TrainingExample] | str | Path) -> list[TrainingExample]:
+    """Return the examples of folders, or those that were given."""
+    given = [data] if isinstance(data, str | Path) else list(data)
+    examples = [item for item in given if isinstance(item, TrainingExample)]
+    if examples and len(examples) < len(given):
+        raise DatasetError("give either folders or examples, not both")
+    return examples or open_datasets([item for item in given if isinstance(item, str | Path)])
+
+
+def default_model(
+    examples: Sequence[TrainingExample],
+    *,
+    task: Task = "instances",
+    architecture: str = "unetpp",
+    features: Sequence[int] = (16, 32, 64, 128, 256),
+    input_kind: InputKind | None = None,
+    classes: Sequence[str] | None = None,
+    name: str = "untitled",
+    seed: int = 0,
+    **config: Any,
+) -> Model:
+    """Return an untrained model that fits the examples.
+
+    Parameters
+    ----------
+    examples : sequence of TrainingExample
+    task : {"instances", "semantic"}
+    architecture : {"unetpp", "unet"}
+    features : sequence of int
+    input_kind : {"channels", "grey", "colour"}, optional
+        By default "colour" if any image has colours, else "grey" for one channel and "channels" for more.
+    classes : sequence of str, optional
+        Names of the semantic classes, background first; by default as many as the labels hold.
+    name : str
+    seed : int
+        Of the weights.
+    **config
+        Further settings of `NetworkConfig`.
+
+    Raises
+    ------
+    DatasetError, ConfigError, ChannelError
+    """
+    kind = input_kind or _default_input_kind(examples)
+    in_channels = {"grey": 1, "colour": 3}.get(kind, _n_channels(examples[0]))
+    n_classes = 3 if task == "instances" else len(classes or ()) or _count_classes(examples)
+    network = NetworkConfig(
+        architecture=architecture,  # type: ignore[arg-type]
+        spatial_dims=examples[0].spatial_dims,
+        in_channels=in_channels,
+        out_channels=n_classes,
+        features=tuple(features),
+        **config,
+    )
+    return create_model(
+        network,
+        task=task,
+        classes=tuple(classes) if classes else None,
+        seed=seed,
+        name=name,
+        input_kind=kind,
+        voxel_size_um=examples[0].image.voxel_size_um,
+    )
+
+
+def _default_input_kind(examples: Sequence[TrainingExample]) -> InputKind:
+    if any("S" in example.image.axes for example in examples):
+        return "colour"
+    return "grey" if all(_n_channels(example) == 1 for example in examples) else "channels"
+
+
+def _n_channels(example: TrainingExample) -> int:
+    sizes = example.image.sizes
+    return sizes.get("C", sizes.get("S", 1))
+
+
+def _count_classes(examples: Sequence[TrainingExample]) -> int:
+    largest = max(int(example.labels.max(initial=0)) for example in examples)
+    if largest >= _MAX_DEFAULT_CLASSES:
+        raise DatasetError(
+            f"semantic labels hold one small number for each class, but the largest value found is {largest}: use task "
+            "'instances' if the values count objects, or name the classes"
+        )
+    return max(2, largest + 1)
+
+
+def prepare_training(examples: Sequence[TrainingExample], model: Model, options: TrainingOptions) -> TrainingSetup:
+    """Split the examples, make their targets, and resolve what the options leave open.
+
+    Raises
+    ------
+    DatasetError, ChannelError, ConfigError, TrainingError, DeviceError
+        If data, model and options do not fit each other.
+    """
+    if model.config.spatial_dims != examples[0].spatial_dims:
+        raise ConfigError(
+            f"the network is {model.config.spatial_dims}D, but the labels are {examples[0].spatial_dims}D: use "
+            f"NetworkConfig(spatial_dims={examples[0].spatial_dims})"
+        )
+    device = resolve_device(options.device)
+    training, held_out = split_by_group(examples, options.validation_fraction, options.seed)
+    sources = [prepare_source(example, model, options.seed) for example in training]
+    for example in held_out:
+        check_example(example, model)
+    patch_size, margin = _patch_geometry(model.config, options)
+    drawer = PatchDrawer(
+        sources=sources,
+        patch_size=patch_size,
+        margin=margin,
+        augmentation=options.augmentation,
+        is_instances=model.task == "instances",
+        is_colour_input=model.input_kind == "colour",
+    )
+    batch_size = options.batch_size or _BATCH_SIZE[model.config.spatial_dims]
+    return TrainingSetup(
+        model=model,
+        drawer=drawer,
+        validation=choose_for_validation(held_out),
+        batch_size=batch_size,
+        steps_per_epoch=options.steps_per_epoch or _steps_per_epoch(drawer, batch_size),
+        crop=geometry(model.config).crop,
+        device=device,
+        precision=resolve_precision(options.precision, device),
+    )
+
+
+def _steps_per_epoch(drawer: PatchDrawer, batch_size: int) -> int:
+    patch_area = 1
+    for size in drawer.patch_size:
+        patch_area *= size
+    needed = -(-sum(source.area for source in drawer.sources) // (patch_area * batch_size))
+    lowest, highest = _STEPS_PER_EPOCH
+    return min(max(needed, lowest), highest)
+
+
+def _patch_geometry(config: NetworkConfig, options: TrainingOptions) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the patch size, fitted to the network, and the margin of it that weighs zero."""
+    wanted = options.patch_size or _PATCH_SIZE[config.spatial_dims]
+    if len(wanted) != config.spatial_dims:
+        raise TrainingError(
+            f"patch_size needs {config.spatial_dims} entries for a {config.spatial_dims}D network, not {wanted}"
+        )
+    shape = geometry(config)
+    if any(shape.crop):
+        # A valid network's own crop is the margin: its output covers the middle only.
+        size = tuple(
+            shape.input_sizes([max(1, side - 2 * crop) for side, crop in zip(wanted, shape.crop, strict=True)])
+        )
+        return size, shape.crop
+    if options.patch_size is not None and any(side % m for side, m in zip(wanted, shape.alignment, strict=True)):
+        fitting = tuple(round_up(side, m) for side, m in zip(wanted, shape.alignment, strict=True))
+        raise TrainingError(
+            f"patch_size {tuple(wanted)} is not a multiple of {shape.alignment} ({config.depth} poolings): use "
+            f"{fitting}"
+        )
+    size = tuple(round_up(side, m) for side, m in zip(wanted, shape.alignment, strict=True))
+    margin = tuple(min(m, side // 8) for m, side in zip(shape.alignment, size, strict=True))
+    return size, margin
