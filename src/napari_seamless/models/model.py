@@ -34,7 +34,8 @@ class Model:
     task : {"semantic", "instances"}
         Whether labels are classes, or ids of single objects.
     classes : tuple of str
-        One name for each output channel; for instances always ``("background", "rim", "core")``.
+        One name for each output channel; for instances always ``("background", "rim", "core")``. A single channel
+        is the foreground's own probability (a sigmoid instead of a softmax).
     normalization : Normalization
         How intensities of the whole image are scaled.
     input_kind : {"channels", "grey", "colour"}
@@ -78,9 +79,12 @@ class Model:
             return self._built[0]
 
     def _build(self) -> NestedNetwork:
+        import torch
+
         from napari_seamless.networks import build_network
 
-        network = build_network(self.config)
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and replaced at once
+            network = build_network(self.config)
         try:
             network.load_state_dict(dict(self.load_weights()))  # half-precision weights become float32 here
         except RuntimeError as error:
@@ -156,8 +160,7 @@ def create_model(
     from napari_seamless.networks import build_network
 
     if classes is None:
-        numbered = tuple(f"class {number}" for number in range(1, config.out_channels))
-        classes = INSTANCE_CLASSES if task == "instances" else ("background", *numbered)
+        classes = INSTANCE_CLASSES if task == "instances" else _numbered_classes(config.out_channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         initial = build_network(config).state_dict()
@@ -173,3 +176,9 @@ def create_model(
         load_weights=lambda: initial,
         voxel_size_um=voxel_size_um,
     )
+
+
+def _numbered_classes(out_channels: int) -> tuple[str, ...]:
+    if out_channels == 1:
+        return ("foreground",)
+    return ("background", *(f"class {number}" for number in range(1, out_channels)))
