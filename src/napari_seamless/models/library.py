@@ -58,6 +58,11 @@ def list_models() -> list[ModelSummary]:
     return [_summary(path, bundled) for path, bundled in _packages()]
 
 
+def summarise_model(path: Path) -> ModelSummary:
+    """Return the summary of a package that need not be in the library; a damaged one comes with the reason."""
+    return _summary(path, bundled=False)
+
+
 def load_model(name_or_path: str | Path) -> Model:
     """Return a model by its name, or from a folder or zip.
 
