@@ -28,9 +28,10 @@ def test_mirror_indices(start: int, stop: int, length: int, expected: list[int])
 
 @given(length=st.integers(2, 12), before=st.integers(0, 40), after=st.integers(0, 40))
 def test_mirror_is_numpys_reflection(length: int, before: int, after: int) -> None:
-    assert mirror_indices(-before, length + after, length).tolist() == np.pad(
-        np.arange(length), (before, after), mode="reflect"
-    ).tolist()
+    assert (
+        mirror_indices(-before, length + after, length).tolist()
+        == np.pad(np.arange(length), (before, after), mode="reflect").tolist()
+    )
 
 
 @given(data=st.data())
@@ -92,7 +93,10 @@ def test_every_pixel_is_written_exactly_once(data: st.DataObject, dims: int) -> 
     grid = TileGrid(tuple(region), size, found)
     for tile in grid:
         written[tuple(slice(*span) for span in tile.inner)] += 1
-        assert all((low + context) % m == 0 for (low, _), context, m in zip(tile.outer, found.halo, found.alignment, strict=True))
+        assert all(
+            (low + context) % m == 0
+            for (low, _), context, m in zip(tile.outer, found.halo, found.alignment, strict=True)
+        )
         output = found.output_sizes(tile.outer_shape)  # raises for sizes the network does not take
         for (low, high), inner, produced in zip(tile.cut, tile.inner, output, strict=True):
             assert 0 <= low < high <= produced

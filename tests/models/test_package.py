@@ -129,7 +129,7 @@ def test_altered_weights_are_refused(package: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(ModelError, match="has SHA-256 .* the file was altered or damaged"):
+    with pytest.raises(ModelError, match=r"has SHA-256 .* the file was altered or damaged"):
         load_model(package)
 
 
@@ -142,7 +142,9 @@ def test_altered_weights_are_refused(package: Path) -> None:
         pytest.param({"network": {"architecture": "vit"}}, "architecture must be one of", id="unknown network"),
         pytest.param({"network": {"attention": 1}}, r"unknown network settings \['attention'\]", id="unknown setting"),
         pytest.param({"classes": ["a", "b", "c"]}, "a model of instances has the classes", id="wrong classes"),
-        pytest.param({"normalization": {"lower_percentile": 9, "upper_percentile": 3}}, "percentiles", id="percentiles"),
+        pytest.param(
+            {"normalization": {"lower_percentile": 9, "upper_percentile": 3}}, "percentiles", id="percentiles"
+        ),
     ],
 )
 def test_manifests_that_do_not_fit_are_refused(package: Path, changes: dict[str, object], message: str) -> None:
@@ -154,7 +156,7 @@ def test_manifests_that_do_not_fit_are_refused(package: Path, changes: dict[str,
 def test_weights_of_another_network_are_refused(package: Path) -> None:
     network = json.loads((package / "model.json").read_text())["network"]
     edit(package, network={**network, "features": [4, 3]})
-    with pytest.raises(ModelError, match="do not fit its network configuration .*size mismatch"):
+    with pytest.raises(ModelError, match=r"do not fit its network configuration .*size mismatch"):
         _ = load_model(package).network
 
 
@@ -166,7 +168,7 @@ def test_a_broken_manifest_is_refused(package: Path) -> None:
 
 def test_missing_weights_are_refused(package: Path) -> None:
     (package / "weights.safetensors").unlink()
-    with pytest.raises(ModelError, match="not a model: weights.safetensors cannot be read"):
+    with pytest.raises(ModelError, match=r"not a model: weights.safetensors cannot be read"):
         load_model(package)
 
 
@@ -179,7 +181,7 @@ def test_a_zip_cannot_bring_anything_else_in(tmp_path: Path) -> None:
     other = tmp_path / "other.zip"
     with zipfile.ZipFile(other, "w") as archive:
         archive.writestr("weights.pkl", b"boom")
-    with pytest.raises(ModelError, match="it needs model.json and weights.safetensors"):
+    with pytest.raises(ModelError, match=r"it needs model.json and weights.safetensors"):
         load_model(other)
 
 
@@ -187,7 +189,7 @@ def test_a_zip_bomb_is_refused(tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.zip"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.json", b" " * (5 * 2**20))
-    with pytest.raises(ModelError, match="model.json has 5242880 bytes, more than"):
+    with pytest.raises(ModelError, match=r"model.json has 5242880 bytes, more than"):
         load_model(bomb)
 
 
@@ -229,7 +231,7 @@ def test_library_finds_own_models_by_name(tmp_path: Path, monkeypatch: pytest.Mo
     assert not own["broken"].usable
     assert "cannot be used" in own["broken"].description
     assert load_model("zipped").name == "tiny"
-    with pytest.raises(ModelError, match="no model called 'yours': give a path, or one of these names: .*mine"):
+    with pytest.raises(ModelError, match=r"no model called 'yours': give a path, or one of these names: .*mine"):
         load_model("yours")
 
 

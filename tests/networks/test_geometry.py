@@ -18,13 +18,17 @@ def thin(depth: int, **settings: object) -> NetworkConfig:
 
 
 @pytest.mark.parametrize("upsample", ["transposed", "nearest", "unpool"])
-@pytest.mark.parametrize(("depth", "needed", "aligned"), [(1, 8, 8), (2, 22, 24), (3, 46, 48), (4, 94, 96), (5, 190, 192)])
+@pytest.mark.parametrize(
+    ("depth", "needed", "aligned"), [(1, 8, 8), (2, 22, 24), (3, 46, 48), (4, 94, 96), (5, 190, 192)]
+)
 def test_halo_table(depth: int, needed: int, aligned: int, upsample: str) -> None:
     found = geometry(thin(depth, upsample=upsample))
     assert (found.needed_halo, found.halo) == ((needed,) * 2, (aligned,) * 2)
 
 
-@pytest.mark.parametrize(("depth", "needed", "aligned"), [(1, 10, 10), (2, 26, 28), (3, 54, 56), (4, 110, 112), (5, 222, 224)])
+@pytest.mark.parametrize(
+    ("depth", "needed", "aligned"), [(1, 10, 10), (2, 26, 28), (3, 54, 56), (4, 110, 112), (5, 222, 224)]
+)
 def test_halo_table_of_linear_upsampling(depth: int, needed: int, aligned: int) -> None:
     found = geometry(thin(depth, upsample="bilinear"))
     assert (found.needed_halo, found.halo) == ((needed,) * 2, (aligned,) * 2)

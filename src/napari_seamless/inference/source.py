@@ -102,7 +102,7 @@ def _channels_first(image: Image, model: Model, channel: Channel) -> tuple[Any, 
     data = image.data
     if "C" in image.axes:
         (chosen,) = _chosen(image, channel, 1)
-        data = data.take(chosen, axis=image.axes.index("C"))
+        data = _take(data, chosen, image.axes.index("C"))
     elif channel not in (None, 0):
         raise ChannelError(f"channel {channel!r} was asked for, but the image ({image.axes}) has no channel axis")
     if "S" not in image.axes:
@@ -134,7 +134,7 @@ def _all_channels(image: Image, model: Model, channel: Channel) -> Any:
     if channel is None:
         _require_count(image.sizes["C"], needed, model, image)
         return _moved_first(image.data, axis)
-    return _moved_first(image.data.take(_chosen(image, channel, needed), axis=axis), axis)
+    return _moved_first(_take(image.data, _chosen(image, channel, needed), axis), axis)
 
 
 def _require_count(found: int, needed: int, model: Model, image: Image) -> None:
@@ -174,6 +174,10 @@ def _luminance(samples: Sequence[Any]) -> Any:
         sample.astype(np.float32) * np.float32(weight) for sample, weight in zip(samples, LUMINANCE, strict=True)
     ]
     return weighted[0] + weighted[1] + weighted[2]
+
+
+def _take(data: Any, indices: int | list[int], axis: int) -> Any:
+    return data[(*(slice(None),) * axis, indices)]
 
 
 def _stack(samples: Sequence[Any]) -> Any:
