@@ -56,8 +56,8 @@ def evaluate(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float]:
         ``adapted_rand_error`` : 1 - F-score of the Rand index over the pixels where the truth is not background
         (Arganda-Carreras et al. 2015), as in ``skimage.metrics.adapted_rand_error``.
         ``n_predicted``, ``n_truth`` : number of objects.
-        Where neither holds an object, nothing is wrong: scores 1, error 0. Where only one of them does: scores 0,
-        error 1.
+        Where neither holds an object, nothing is wrong: scores 1, error 0. Where only one of them does, the scores
+        are 0; the error is 1 when the truth has no object, and that of one single segment when nothing was predicted.
 
     Raises
     ------

@@ -188,7 +188,7 @@ def _read_labels(path: Path) -> NDArray[np.integer[Any]]:
         labels = labels.astype(np.uint8)
     if labels.dtype.kind not in "ui":
         raise DatasetError(f"labels are whole numbers, but {path} holds {labels.dtype}: save it as uint16 or uint32")
-    if labels.ndim not in (2, 3):
+    if labels.ndim not in (2, 3) or any(image.sizes.get(axis, 1) > 1 for axis in "TCS"):
         raise DatasetError(
             f"labels have the axes YX or ZYX, but {path} has the shape {labels.shape} (axes {image.axes}): "
             "save one value for each pixel, without channels or colours"
