@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from napari_seamless.images.axes import canonical_order, check_axes
 from napari_seamless.images.colour import as_intensities, as_number, sample_axes
 from napari_seamless.images.image import Image
 from napari_seamless.images.sources import Source, in_order, lazy
+from napari_seamless.images.tiff_checks import check_complete
 from napari_seamless.images.tiff_metadata import channel_names, resolve_axes, voxel_size
 from napari_seamless.images.tiff_pixels import TiffSource
 
@@ -64,8 +64,7 @@ def _open(path: Path, tif: tifffile.TiffFile, axes: str | None) -> Image:
     if not tif.pages or not tif.series:
         raise FileReadError(f"{path} is damaged or cut off: it holds no image; copy it again")
     series = tif.series[0] if tif.is_ome else max(tif.series, key=lambda candidate: math.prod(candidate.shape))
-    _check_page_chain(path, tif)
-    _check_imagej_frames(path, tif, series)
+    check_complete(path, tif, series)
     source = TiffSource(path, series)
     named = check_axes(axes, source.shape) if axes is not None else _file_axes(path, series)
     levels = [_canonical(source, named, series.keyframe, tif.is_imagej)]
@@ -101,33 +100,6 @@ def _canonical(source: Source, axes: str, page: tifffile.TiffPage, is_imagej: bo
     if converted.dtype.kind not in "buif":
         raise FileReadError(f"{source.path} has pixels of type {converted.dtype}, which are no intensities")
     return as_number(converted), converted_axes
-
-
-def _check_page_chain(path: Path, tif: tifffile.TiffFile) -> None:
-    """Refuse a file in which the last page found points to a further one that is not there."""
-    position = tif.pages.next_page_offset
-    if position is None:
-        return
-    size = tif.tiff.offsetsize
-    with path.open("rb") as file:
-        file.seek(position)
-        pointer = file.read(size)
-    if len(pointer) < size or struct.unpack(tif.tiff.offsetformat, pointer)[0] != 0:
-        raise FileReadError(
-            f"{path} is cut off or damaged after page {len(tif.pages)}: further pages are announced and not there; "
-            "copy it again"
-        )
-
-
-def _check_imagej_frames(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
-    """Refuse a hyperstack shorter than its description says."""
-    metadata = tif.imagej_metadata or {}
-    announced = math.prod(int(metadata.get(name, 1)) for name in ("frames", "slices", "channels"))
-    found = math.prod(series.shape) // math.prod(series.shape[-2:])
-    if found < announced:
-        raise FileReadError(
-            f"{path} is cut off: ImageJ announces {announced} planes and {found} are there; copy it again"
-        )
 
 
 class _Collector(logging.Filter):

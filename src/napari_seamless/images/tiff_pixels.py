@@ -74,8 +74,14 @@ class TiffSource(Source):
         """Return the pixels of a box."""
         frames, page_box = self._split(box)
         out = np.empty((len(frames), *(span.stop - span.start for span in page_box)), self.dtype)
-        for frame, target in zip(frames, out, strict=True):
-            self._read_frame(frame, page_box, target)
+        if self._contiguous_offset is not None:
+            n_frames = math.prod(self.shape[: self._n_frame_axes])
+            stack = self._mapped(self._pages[0].path, self._contiguous_offset, n_frames)
+            for frame, target in zip(frames, out, strict=True):
+                target[...] = stack[frame][page_box]
+        else:
+            for frame, target in zip(frames, out, strict=True):
+                self._read_page(self._pages[frame], page_box, target)
         return out.reshape([span.stop - span.start for span in box])
 
     def _split(self, box: Box) -> tuple[list[int], Box]:
@@ -89,25 +95,20 @@ class TiffSource(Source):
                 page_box[axis] = span
         return frames, tuple(page_box)
 
-    def _read_frame(self, frame: int, box: Box, target: NDArray[Any]) -> None:
-        if self._contiguous_offset is not None:
-            start = self._contiguous_offset + frame * math.prod(self._shaped) * self._raw_dtype.itemsize
-            self._read_plain(self._pages[0].path, start, box, target)
-            return
-        page = self._pages[frame]
+    def _read_page(self, page: _Page, box: Box, target: NDArray[Any]) -> None:
         if self._is_plain and _is_contiguous(page):
-            self._read_plain(page.path, page.offsets[0], box, target)
+            target[...] = self._mapped(page.path, page.offsets[0], 1)[0][box]
             return
         with _open(page.path) as file:
             for index, corner in self._segments(box):
                 self._read_segment(file, page, index, corner, box, target)
 
-    def _read_plain(self, path: Path, offset: int, box: Box, target: NDArray[Any]) -> None:
-        needed = offset + math.prod(self._shaped) * self._raw_dtype.itemsize
+    def _mapped(self, path: Path, offset: int, n_frames: int) -> NDArray[Any]:
+        """Map uncompressed frames for one read: that touches only the rows asked for, and leaves no file open."""
+        needed = offset + n_frames * math.prod(self._shaped) * self._raw_dtype.itemsize
         if path.stat().st_size < needed:
             raise _cut_off(path, needed)
-        # Mapped for this one read: touches only the rows asked for, and leaves no file open.
-        target[...] = np.memmap(path, self._raw_dtype, "r", offset, self._shaped)[box]
+        return np.asarray(np.memmap(path, self._raw_dtype, "r", offset, (n_frames, *self._shaped)))
 
     def _segments(self, box: Box) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Yield the number and the first pixel of all strips or tiles that a box of a page touches."""
