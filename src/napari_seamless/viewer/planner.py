@@ -1,0 +1,62 @@
+"""Says beforehand what a run will take: plans are made in the background, a moment after the last change."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_seamless.viewer.segment_job import SegmentRequest, plan_request
+
+if TYPE_CHECKING:
+    from napari_seamless.inference.plan import SegmentationPlan
+    from napari_seamless.viewer.worker import Worker
+
+_WAIT_MS = 300
+"""Changes that follow each other faster than this, such as those while zooming, make one plan."""
+
+
+class Planner(QObject):
+    """Plans the latest request; requests that were overtaken are dropped.
+
+    Signals
+    -------
+    due
+        Time to read the controls and call `plan`.
+    planned
+        The plan of the latest request.
+    failed
+        The exception that its planning ended with.
+    """
+
+    due = Signal()
+    planned = Signal(object)
+    failed = Signal(object)
+
+    def __init__(self, worker: Worker, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._worker = worker
+        self._future: Future[SegmentationPlan] | None = None
+        self._wait = QTimer(self)
+        self._wait.setSingleShot(True)
+        self._wait.setInterval(_WAIT_MS)
+        self._wait.timeout.connect(self.due)
+
+    def schedule(self) -> None:
+        """Emit `due` in a moment; calls in between start the wait anew."""
+        self.forget()
+        self._wait.start()
+
+    def plan(self, request: SegmentRequest) -> None:
+        """Plan in the background."""
+        self.forget()
+        self._future = self._worker.fetch(partial(plan_request, request), self.planned.emit, self.failed.emit)
+
+    def forget(self) -> None:
+        """Drop what is scheduled or being planned."""
+        self._wait.stop()
+        if self._future is not None:
+            self._worker.forget(self._future)
+            self._future = None
