@@ -43,8 +43,8 @@ def test_from_a_new_model_to_scores(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).random((70, 90), dtype=np.float32)
     image = ns.Image.from_array(pixels, "YX")
 
-    labels = ns.segment(image, model, device="cpu")
-    tiled = ns.segment(pixels, model, axes="YX", device="cpu", tile_size=16)
+    labels = ns.segment(image, model, device="cpu", precision="fp32")
+    tiled = ns.segment(pixels, model, axes="YX", device="cpu", precision="fp32", tile_size=16)
     assert labels.shape == (70, 90)
     assert np.array_equal(labels, tiled)
 

@@ -50,28 +50,37 @@ def start() -> Callable[..., subprocess.Popen[str]]:
     return start_words
 
 
-def _saved_model(folder: Path, name: str, **settings: object) -> Path:
+def _saved_model(folder: Path, name: str, *, task: str, input_kind: str, **network: object) -> Path:
     from napari_seamless.models.model import create_model
     from napari_seamless.models.package import save_model
     from napari_seamless.networks.config import NetworkConfig
+    from napari_seamless.objects.instances import InstanceRule
 
-    task = settings.pop("task", "semantic")
-    config = NetworkConfig(features=(4, 8, 16), **settings)
-    return save_model(create_model(config, task=task, seed=3, name=name), folder / name)
+    # Untrained probabilities lie around 1/3 for three classes: lower thresholds let them make dozens of objects.
+    rule = InstanceRule(foreground_threshold=0.4, core_threshold=0.4) if task == "instances" else None
+    config = NetworkConfig(architecture="unetpp", features=(4, 8, 16), **network)
+    model = create_model(config, task=task, seed=5, name=name, input_kind=input_kind, instance_rule=rule)
+    return save_model(model, folder / name)
 
 
 @pytest.fixture(scope="session")
 def semantic_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained 2D model of two classes, saved."""
-    return _saved_model(tmp_path_factory.mktemp("models"), "tiny-semantic", architecture="unetpp")
+    return _saved_model(tmp_path_factory.mktemp("models"), "tiny-semantic", task="semantic", input_kind="grey")
 
 
 @pytest.fixture(scope="session")
 def instance_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained 2D model of objects, saved."""
-    return _saved_model(
-        tmp_path_factory.mktemp("models"), "tiny-instances", architecture="unetpp", out_channels=3, task="instances"
-    )
+    folder = tmp_path_factory.mktemp("models")
+    return _saved_model(folder, "tiny-instances", task="instances", input_kind="grey", out_channels=3)
+
+
+@pytest.fixture(scope="session")
+def colour_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained 2D model of objects that is fed red, green and blue, saved."""
+    folder = tmp_path_factory.mktemp("models")
+    return _saved_model(folder, "tiny-colour", task="instances", input_kind="colour", in_channels=3, out_channels=3)
 
 
 @pytest.fixture

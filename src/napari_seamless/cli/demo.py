@@ -23,12 +23,11 @@ def demo(out: OutOption = Path("segmentation_demo")) -> None:
         from napari_seamless.cli.overlay import side_by_side, write_png
         from napari_seamless.cli.segment_command import run_segmentation
         from napari_seamless.images.read import open_image
-        from napari_seamless.images.write import write_array
 
         _make_folder(out)
-        image, labels, overlay = out / "tissue.ome.tif", out / "labels.ome.tif", out / "overlay.png"
+        image, labels, overlay = out / "tissue.png", out / "labels.ome.tif", out / "overlay.png"
         pixels = immunohistochemistry()
-        write_array(image, pixels, "YXS", overwrite=True)
+        write_png(image, pixels)
         run_segmentation(reporter, should_stop, image, labels, DEFAULT_MODEL, overwrite=True)
         write_png(overlay, side_by_side(pixels, open_image(labels).data.compute()))
         _say_what_next(reporter, image, overlay, out)

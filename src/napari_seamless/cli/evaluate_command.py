@@ -71,12 +71,11 @@ def _pairs(predicted: Path, truth: Path) -> dict[str, tuple[Path, Path]]:
 def _by_name(folder: Path) -> dict[str, Path]:
     from napari_seamless.images.read import readable_endings
 
-    endings = sorted(readable_endings, key=len, reverse=True)
     named = {}
     for path in sorted(folder.iterdir()):
-        ending = next((ending for ending in endings if path.name.lower().endswith(ending)), None)
+        ending = next((ending for ending in readable_endings if path.name.lower().endswith(ending)), None)
         if ending is not None:
-            named[path.name[: -len(ending)]] = path
+            named[path.name[: -len(ending)].removesuffix(".ome")] = path
     return named
 
 
