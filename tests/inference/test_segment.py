@@ -13,7 +13,7 @@ from napari_seamless.events import Event
 from napari_seamless.images.image import Image
 from napari_seamless.images.read import open_image
 from napari_seamless.inference import backoff
-from napari_seamless.inference.predictor import Prediction
+from napari_seamless.inference.predictor import Prediction, Predictor
 from napari_seamless.inference.run import predict_probabilities, segment
 from napari_seamless.models.model import Model
 from napari_seamless.networks.config import NetworkConfig
@@ -182,7 +182,8 @@ def test_tiles_of_instances_come_as_objects() -> None:
 @pytest.mark.parametrize("ending", ["out.ome.zarr", "out.ome.tif"])
 def test_cancel_between_tiles_leaves_no_file(tmp_path: Path, ending: str) -> None:
     done: list[Event] = []
-    with pytest.raises(Cancelled, match="stopped after 3 of 16 tiles; no file was written or changed"):
+    # Three tiles are reported when the run is asked to stop; the fourth is then computed, and is kept.
+    with pytest.raises(Cancelled, match="stopped after 4 of 16 tiles; no file was written"):
         segment(
             gradient((64, 64)),
             threshold_model(),
@@ -226,6 +227,24 @@ def test_not_finite_pixels_are_found_before_work(bad: float) -> None:
 
 def test_a_constant_image_is_background() -> None:
     assert not segment(np.full((20, 20), 7, np.uint16), threshold_model(), axes="YX").any()
+
+
+def test_empty_tiles_are_predicted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.zeros((400, 400), np.float32)
+    image[:9, :9] = gradient((9, 9))
+    model = instance_model()
+    expected = segment(image, model, axes="YX", tile_size=None, precision="fp32")
+    shapes: list[tuple[int, ...]] = []
+    original = Predictor.__call__
+
+    def counting(self: Predictor, outer: np.ndarray) -> Prediction:
+        shapes.append(outer.shape)
+        return original(self, outer)
+
+    monkeypatch.setattr(Predictor, "__call__", counting)
+    labels = segment(image, model, axes="YX", tile_size=40, precision="fp32")
+    assert np.array_equal(labels, expected)
+    assert len(shapes) == 2  # of 100 tiles: one with the object, one of the empty ones
 
 
 class TinyDevice:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_seamless.errors import OutOfMemoryError
 from napari_seamless.events import Event, OnEvent
@@ -67,13 +68,18 @@ class TilePredictor:
     _device: str = field(init=False)
     _predict: Predict | None = field(init=False, default=None)
     _has_shrunk: bool = field(init=False, default=False)
+    _constant: tuple[object, Prediction] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._tile_size = self.plan.tile_size
         self._device = self.plan.device
 
-    def __call__(self, plane: Sequence[int], tile: Tile) -> Prediction:
-        """Return the prediction of a tile's inner region, (classes, *inner).
+    def read(self, plane: Sequence[int], tile: Tile) -> NDArray[np.float32]:
+        """Read the outer region of a tile, mirrored and normalised, (channels, *outer)."""
+        return self.source.read(plane, tile.outer, self.intensity)
+
+    def __call__(self, plane: Sequence[int], tile: Tile, outer: NDArray[np.float32]) -> Prediction:
+        """Return the prediction of a tile's inner region, (classes, *inner), from what was read for it.
 
         Raises
         ------
@@ -81,14 +87,14 @@ class TilePredictor:
             If the smallest tile does not fit on any device.
         """
         while True:
-            prediction = self._attempt(plane, tile)
+            prediction = self._attempt(plane, tile, outer)
             if prediction is not None:
                 self._tell()
                 return prediction
             release_memory(self._device)
             self._make_room()
 
-    def _attempt(self, plane: Sequence[int], tile: Tile) -> Prediction | None:
+    def _attempt(self, plane: Sequence[int], tile: Tile, outer: NDArray[np.float32]) -> Prediction | None:
         """Predict, or return None if the device is out of memory (the traceback, and what it holds, is then gone)."""
         try:
             if self._predict is None:
@@ -96,6 +102,8 @@ class TilePredictor:
                 if self._device != self.plan.device:
                     precision = resolve_precision("auto" if precision in ("fp16", "bf16") else precision, self._device)
                 self._predict = self.make(self._device, precision)
+            if self._tile_size == self.plan.tile_size:
+                return self._cut(self._predict, tile, outer)
             return self._assembled(
                 self._predict, plane, TileGrid(tile.inner, self._tile_size, self.plan.tiles.geometry)
             )
@@ -105,12 +113,12 @@ class TilePredictor:
             return None
 
     def _assembled(self, predict: Predict, plane: Sequence[int], grid: TileGrid) -> Prediction:
-        first_piece = self._one(predict, plane, grid[0])
+        first_piece = self._cut(predict, grid[0], self.read(plane, grid[0]))
         if len(grid) == 1:
             return first_piece
         whole = _empty_like(first_piece, tuple(stop - start for start, stop in grid.region))
         for part in grid:
-            piece = self._one(predict, plane, part) if part.index else first_piece
+            piece = self._cut(predict, part, self.read(plane, part)) if part.index else first_piece
             where: tuple[Any, ...] = tuple(
                 slice(start - first, stop - first)
                 for (start, stop), (first, _) in zip(part.inner, grid.region, strict=True)
@@ -120,10 +128,23 @@ class TilePredictor:
                 whole.heads[(..., *where)] = piece.heads
         return whole
 
-    def _one(self, predict: Predict, plane: Sequence[int], tile: Tile) -> Prediction:
-        predicted = predict(self.source.read(plane, tile.outer, self.intensity))
+    def _cut(self, predict: Predict, tile: Tile, outer: NDArray[np.float32]) -> Prediction:
+        predicted = self._remembered(predict, outer)
         cut: tuple[Any, ...] = (..., *(slice(start, stop) for start, stop in tile.cut))
         return Prediction(predicted.probabilities[cut], None if predicted.heads is None else predicted.heads[cut])
+
+    def _remembered(self, predict: Predict, outer: NDArray[np.float32]) -> Prediction:
+        """Predict; a region of one colour that was seen before, such as empty background, is answered from memory.
+
+        That is exact: the same numbers in the same shape give the same result.
+        """
+        flat = outer.reshape(outer.shape[0], -1)
+        if not (flat == flat[:, :1]).all():
+            return predict(outer)
+        key = (outer.shape, tuple(flat[:, 0].tolist()), self._device)
+        if self._constant is None or self._constant[0] != key:
+            self._constant = (key, predict(outer))
+        return self._constant[1]
 
     def _make_room(self) -> None:
         smaller = halved(self._tile_size, self.plan.tiles.geometry.alignment)
@@ -136,6 +157,7 @@ class TilePredictor:
                 f"the smallest tile {self._tile_size} with a halo of {self.plan.halo} pixels does not fit into the "
                 "memory: close other programs, choose a shallower level, or a smaller halo"
             )
+        self._constant = None
         self._predict = None  # first let go of the device's memory
         release_memory(self._device)
         self._device, self._tile_size = "cpu", self.plan.tile_size

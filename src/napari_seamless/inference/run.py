@@ -1,10 +1,9 @@
-"""Segmenting: plan, then read → predict → write tile by tile, then objects joined across tiles."""
+"""The two ways to run a model over an image: labels, in memory or in a file, and probabilities."""
 
 from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event, nev
 from napari_seamless.images.image import Image
 from napari_seamless.images.intensity import measure_range
 from napari_seamless.inference.backoff import TilePredictor, predictor_maker
+from napari_seamless.inference.executor import Run
 from napari_seamless.inference.plan import (
     Halo,
     Level,
@@ -26,14 +26,11 @@ from napari_seamless.inference.plan import (
     as_model,
     plan_segmentation,
 )
-from napari_seamless.inference.predictor import Prediction, own_precision
+from napari_seamless.inference.predictor import own_precision
 from napari_seamless.inference.results import OutputPaths, Results
 from napari_seamless.inference.source import Channel, source_of
-from napari_seamless.inference.tiles import Tile, all_planes
+from napari_seamless.inference.tiles import all_planes
 from napari_seamless.models.model import Model
-from napari_seamless.objects.instances import instances_from_states, states_from_probabilities
-from napari_seamless.objects.stitch import stitch_instances
-from napari_seamless.objects.uncertainty import disagreement, entropy
 
 
 def segment(
@@ -109,8 +106,7 @@ def segment(
     with ExitStack() as stack:
         results = Results(stack, plan, model, image, paths)
         predict = _tile_predictor(image, model, plan, channel, on_event)
-        run = _Run(plan, model, results, predict, on_event, should_stop, started)
-        n_objects = run.all_planes()
+        n_objects = Run(plan, model, results, predict, on_event, should_stop).all_planes()
     labels = results.labels if paths.labels is None else _reopened(paths.labels)
     for path in (paths.labels, paths.probabilities, paths.uncertainty):
         if path is not None:
@@ -172,7 +168,7 @@ def predict_probabilities(
                 raise Cancelled("the prediction was stopped: nothing is returned")
             spans = [*((index, index + 1) for index in plane), *tile.inner]
             place = tuple(slice(low - first, high - first) for (low, high), first in zip(spans, starts, strict=True))
-            block = predict(plane, tile).probabilities
+            block = predict(plane, tile, predict.read(plane, tile)).probabilities
             result[(slice(None), *place)] = block.reshape(result[(slice(None), *place)].shape)
     return result
 
@@ -202,100 +198,3 @@ def _reopened(path: Path) -> Any:
     from napari_seamless.images.read import open_image
 
     return open_image(path).data
-
-
-@dataclass
-class _Run:
-    """The executor: nothing is decided here any more."""
-
-    plan: SegmentationPlan
-    model: Model
-    results: Results
-    predict: TilePredictor
-    on_event: OnEvent
-    should_stop: ShouldStop
-    started: float
-    tiles_done: int = 0
-    objects_found: int = 0
-    first_tile_at: float = field(init=False, default=0.0)
-
-    def all_planes(self) -> int | None:
-        """Run everything; return the number of objects, or None for classes."""
-        self.first_tile_at = time.perf_counter()
-        for plane in all_planes(self.plan.planes):
-            for tile in self.plan.tiles:
-                self._stop_if_asked()
-                self._one_tile(plane, tile)
-            if self.model.task == "instances":
-                self._objects_of(plane)
-        return self.objects_found if self.model.task == "instances" else None
-
-    def _one_tile(self, plane: tuple[int, ...], tile: Tile) -> None:
-        prediction = self.predict(plane, tile)
-        place = self.results.place(plane, tile.inner)
-        lengths = tuple(part.stop - part.start for part in place)
-        if self.results.probabilities is not None:
-            self.results.probabilities[place] = prediction.probabilities.reshape(-1, *lengths)
-        if self.results.uncertainty is not None:
-            self.results.uncertainty[place] = _uncertainty_of(prediction).reshape(lengths)
-        block = self._labels_of(prediction, place)
-        self.tiles_done += 1
-        self._report(place, block.reshape(lengths))
-
-    def _labels_of(self, prediction: Prediction, place: tuple[slice, ...]) -> NDArray[Any]:
-        """Store what the tile says, and return it as labels to be looked at."""
-        if self.model.instance_rule is None:
-            classes = _classes_of(prediction.probabilities, self.results.labels.dtype)
-            self.results.labels[place] = classes.reshape(tuple(part.stop - part.start for part in place))
-            return classes
-        states = states_from_probabilities(prediction.probabilities, self.model.instance_rule)
-        self.results.states[place[len(self.plan.plane_axes) :]] = states
-        if self.on_event is ignore_event:
-            return states
-        return _provisional(instances_from_states(states, self.model.instance_rule), self.tiles_done)
-
-    def _objects_of(self, plane: tuple[int, ...]) -> None:
-        if self.model.instance_rule is None:
-            return
-        self.objects_found += stitch_instances(
-            self.results.states,
-            self.results.plane_of_labels(plane),
-            self.model.instance_rule,
-            block_shape=self.results.block_shape,
-            first_id=self.objects_found + 1,
-            on_event=self.on_event,
-            should_stop=self.should_stop,
-        )
-
-    def _stop_if_asked(self) -> None:
-        if self.should_stop():
-            raise Cancelled(
-                f"the run was stopped after {self.tiles_done} of {self.plan.n_tiles} tiles; "
-                "no file was written or changed"
-            )
-
-    def _report(self, place: tuple[slice, ...], block: NDArray[Any]) -> None:
-        total = self.plan.n_tiles
-        each = (time.perf_counter() - self.first_tile_at) / self.tiles_done
-        facts = {
-            "done": self.tiles_done,
-            "total": total,
-            "seconds_left": each * (total - self.tiles_done),
-            "region": [[part.start, part.stop] for part in place],
-        }
-        self.on_event(Event("tile", facts, {"labels": block}))
-
-
-def _classes_of(probabilities: NDArray[np.float32], dtype: Any) -> NDArray[Any]:
-    if probabilities.shape[0] == 1:
-        return np.asarray(probabilities[0] > 0.5, dtype)
-    return np.asarray(probabilities.argmax(0), dtype)
-
-
-def _uncertainty_of(prediction: Prediction) -> NDArray[np.float32]:
-    return entropy(prediction.probabilities) if prediction.heads is None else disagreement(prediction.heads)
-
-
-def _provisional(labels: NDArray[np.uint32], tile_number: int) -> NDArray[np.uint32]:
-    """Give a tile's objects ids of their own: neighbouring tiles then show in different colours."""
-    return np.where(labels > 0, labels + np.uint32(tile_number * 1000), labels)

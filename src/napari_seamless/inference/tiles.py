@@ -167,7 +167,8 @@ def mirror_indices(start: int, stop: int, length: int) -> NDArray[np.intp]:
         return np.zeros(positions.shape, np.intp)
     period = 2 * (length - 1)
     folded = np.mod(positions, period)
-    return np.minimum(folded, period - folded)
+    indices: NDArray[np.intp] = np.minimum(folded, period - folded)
+    return indices
 
 
 def read_outer(array: Any, outer: Sequence[Span]) -> NDArray[Any]:
