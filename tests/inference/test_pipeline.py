@@ -60,8 +60,10 @@ def test_only_a_few_items_wait() -> None:
     assert most <= READ_AHEAD + WRITE_BEHIND + 2  # and the ones being computed and written
 
 
-@pytest.mark.parametrize("step", ["items", "read", "compute", "finish"])
-def test_errors_come_out_after_what_was_finished(step: str) -> None:
+@pytest.mark.parametrize(
+    ("step", "kept"), [("items", [0, 1]), ("read", [0, 1, 2]), ("compute", [0, 1, 2]), ("finish", [0, 1, 2])]
+)
+def test_errors_come_out_after_what_was_computed(step: str, kept: list[int]) -> None:
     def fails(at: str, item: int) -> int:
         if at == step and item == 3:
             raise ValueError(f"{at} of {item}")
@@ -71,13 +73,13 @@ def test_errors_come_out_after_what_was_finished(step: str) -> None:
         for item in range(6):
             yield fails("items", item)
 
-    finished = []
+    finished: list[int] = []
+    run = overlapped(
+        items(), lambda i: fails("read", i), lambda i, _: fails("compute", i), lambda i, _: fails("finish", i)
+    )
     with pytest.raises(ValueError, match=f"{step} of 3"):
-        for value in overlapped(
-            items(), lambda i: fails("read", i), lambda i, _: fails("compute", i), lambda i, _: fails("finish", i)
-        ):
-            finished.append(value)
-    assert finished == [0, 1, 2]
+        finished.extend(run)
+    assert finished == kept
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("read-ahead", "write-behind"))]
 
 

@@ -52,7 +52,7 @@ def overlapped(
                 _load_more(waiting, loading, reader, read)
                 finishing.append(writer.submit(finish, item, compute(item, pixels)))
                 while len(finishing) > WRITE_BEHIND:
-                    yield finishing.popleft().result()
+                    yield _next_result(finishing)
         except GeneratorExit:
             raise
         except BaseException:
@@ -83,4 +83,12 @@ def _load_more(
 
 def _results(finishing: deque[Future[Finished]]) -> Iterator[Finished]:
     while finishing:
-        yield finishing.popleft().result()
+        yield _next_result(finishing)
+
+
+def _next_result(finishing: deque[Future[Finished]]) -> Finished:
+    try:
+        return finishing.popleft().result()
+    except BaseException:
+        finishing.clear()  # nothing is yielded past an item that could not be finished
+        raise
