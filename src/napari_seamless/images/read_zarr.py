@@ -9,32 +9,16 @@ from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from napari_seamless.errors import AxesError, FileReadError, SeamlessError
 from napari_seamless.images.axes import canonical_order, check_axes, spatial_axes
-from napari_seamless.images.blocks import Box
 from napari_seamless.images.image import Image
-from napari_seamless.images.sources import Source, in_order, lazy
+from napari_seamless.images.sources import in_order, lazy
 from napari_seamless.images.units import micrometres
+from napari_seamless.images.zarr_pixels import ZarrSource
 
 _MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 _AXES_OF_OLD_VERSIONS = "TCZYX"
-
-
-class ZarrSource(Source):
-    """A zarr array. Chunks that were never written hold the fill value, as zarr defines it."""
-
-    def __init__(self, path: Path, array: zarr.Array[Any]) -> None:
-        self._array = array
-        self.path = path
-        self.shape = tuple(int(length) for length in array.shape)
-        self.dtype = np.dtype(array.dtype).newbyteorder("=")
-        self.chunks = tuple(int(length) for length in array.chunks)
-
-    def read(self, box: Box) -> NDArray[Any]:
-        """Return the pixels of a box."""
-        return np.asarray(self._array[box]).astype(self.dtype, copy=False)
 
 
 def is_zarr(path: Path) -> bool:
