@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_seamless import load_model, open_image, segment
+from napari_seamless import load_model, open_image, predict_probabilities, segment
 
 CPU = ("--device", "cpu")
 
@@ -149,6 +149,28 @@ def test_probabilities_and_uncertainty_on_request(
     np.testing.assert_allclose(pixels_of(probabilities).sum(axis=0), 1, rtol=1e-5)
     assert pixels_of(uncertainty).shape == (90, 110)
     assert f"probabilities: {probabilities}" in answer.out
+
+
+def test_a_smaller_halo_is_told_with_its_seam_error(
+    run: Callable[..., object], image_file: Path, tmp_path: Path, semantic_model: Path
+) -> None:
+    words = ("segment", image_file, tmp_path / "labels.tif", "--model", semantic_model, "--tile-size", 16, *CPU)
+    answer = run(*words, "--halo", 8, "--precision", "fp32")
+    assert answer.code == 0, answer.err
+    line = answer.out.splitlines()[0]
+    model = load_model(semantic_model)
+    region = {"Y": (16, 48), "X": (32, 64)}
+    cut, exact = (
+        predict_probabilities(
+            open_image(image_file), model, device="cpu", precision="fp32", tile_size=16, halo=halo, region=region
+        )
+        for halo in (8, "exact")
+    )
+    difference = np.abs(cut - exact).max()
+    assert difference > 1e-4
+    assert line.startswith(f"seam error: with this halo class probabilities differ by up to {difference:.2g} ")
+    assert line.endswith("(measured on 32 x 32 pixels)")
+    assert "seam error" not in run(*words, "--overwrite").out
 
 
 def test_events_on_stdout_are_json_lines_and_nothing_else(

@@ -40,7 +40,7 @@ def test_model_is_saved_with_its_card(run: Callable[..., object], dataset: Path,
     card = ("--description", "bright discs", "--licence", "CC0-1.0", "--source", "made in code")
     answer = run("train", dataset, "--out", out, "--epochs", 1, *TINY, *card, "--events", lines, "--half")
     assert answer.code == 0, answer.err
-    assert "1 epochs in " in answer.out
+    assert "1 epoch in " in answer.out
     assert answer.out.endswith(f"model: {out}\n")
     model = load_model(out)
     assert (model.name, model.task, model.config.features) == ("discs", "instances", (4, 8))

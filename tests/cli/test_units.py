@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_seamless.cli.units import bytes_text, seconds_text, sizes_text
+from napari_seamless.cli.units import bytes_text, counted, seconds_text, sizes_text
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,7 @@ def test_seconds(seconds: float, text: str) -> None:
 
 def test_sizes() -> None:
     assert sizes_text((3, 512, 640)) == "3 x 512 x 640"
+
+
+def test_counted() -> None:
+    assert (counted(0, "tile"), counted(1, "tile"), counted(2, "tile")) == ("0 tiles", "1 tile", "2 tiles")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Scores = dict[str, Any]
 COUNTS = ("n_predicted", "n_truth")
+HEADINGS = {"ap_mean": "ap mean", "adapted_rand_error": "rand error", "n_predicted": "found", "n_truth": "true"}
 
 
 def evaluate(
@@ -27,12 +28,38 @@ def evaluate(
     """Compare predicted labels with the truth: IoU, Dice, AP at IoU, adapted Rand error."""
     if _is_collection(predicted) and _is_collection(truth):
         files = {name: _scores(*paths) for name, paths in _pairs(predicted, truth).items()}
-        scores: Scores = {"files": files, "all": _overall(list(files.values()))}
-        rows = {**files, "all": scores["all"]}
+        _show_files(files, _overall(list(files.values())), as_json)
     else:
-        scores = _scores(predicted, truth)
-        rows = {predicted.name: scores}
-    print(json.dumps(scores, indent=2)) if as_json else _print_table(rows)
+        _show_scores(_scores(predicted, truth), as_json)
+
+
+def _show_scores(scores: Scores, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(scores, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False)
+    for name, value in scores.items():
+        table.add_row(name.replace("_", " "), _cell(value))
+    Console().print(table)
+
+
+def _show_files(files: dict[str, Scores], overall: Scores, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"files": files, "all": overall}, indent=2))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("labels")
+    for column in overall:
+        table.add_column(HEADINGS.get(column, column), justify="right")
+    for name, scores in {**files, "all": overall}.items():
+        table.add_row(escape(name), *(_cell(scores[column]) for column in overall))
+    Console().print(table)
 
 
 def _scores(predicted: Path, truth: Path) -> Scores:
@@ -87,17 +114,6 @@ def _overall(scores: list[Scores]) -> Scores:
         total = sum(known)
         result[name] = total if name in COUNTS else total / len(known) if known else None
     return result
-
-
-def _print_table(rows: dict[str, Scores]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    columns = list(next(iter(rows.values())))
-    table = Table("labels", *columns)
-    for name, scores in rows.items():
-        table.add_row(name, *(_cell(scores[column]) for column in columns), end_section=name != "all")
-    Console().print(table)
 
 
 def _cell(value: float | None) -> str:

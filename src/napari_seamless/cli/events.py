@@ -94,7 +94,7 @@ def reporting(events: str | None, unit: str = "tiles") -> Iterator[Reporter]:
 
 def _epoch_text(epoch: Mapping[str, Any], validation: Mapping[str, Any]) -> str:
     best = ", the best so far" if validation["best"] else ""
-    left = seconds_text(epoch["seconds_left"])
+    left = seconds_text(max(0.0, epoch["seconds_left"]))
     return f"epoch {epoch['epoch']}: loss {epoch['loss']:.3f}, score {validation['score']:.3f}{best}; {left} left"
 
 

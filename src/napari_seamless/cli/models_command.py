@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_seamless.cli.options import DeviceOption
-from napari_seamless.cli.units import sizes_text
+from napari_seamless.cli.units import counted, sizes_text
 from napari_seamless.errors import ModelError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _card_rows(model: Model) -> list[tuple[str, str]]:
         ("task", f"{model.task}: {', '.join(model.classes)}"),
         ("network", f"{config.architecture}, {config.spatial_dims}D, features {', '.join(map(str, config.features))}"),
         ("levels", ", ".join(map(str, config.levels))),
-        ("input", f"{model.input_kind}, {config.in_channels} channel{'s' if config.in_channels > 1 else ''}"),
+        ("input", f"{model.input_kind}, {counted(config.in_channels, 'channel')}"),
         ("voxel size", voxels),
         ("fine-tuned from", model.parent or ""),
         ("trained on", "\n".join(card.training_data)),

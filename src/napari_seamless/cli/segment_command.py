@@ -23,7 +23,7 @@ from napari_seamless.cli.options import (
     PrecisionOption,
     TileSizeOption,
 )
-from napari_seamless.cli.units import seconds_text
+from napari_seamless.cli.units import counted, seconds_text, sizes_text
 from napari_seamless.events import ShouldStop
 
 
@@ -80,22 +80,30 @@ def run_segmentation(
     **options: Any,
 ) -> None:
     """Segment the file `image` into the file `out` and say what was done; `demo` comes through here too."""
+    from napari_seamless.cli.seam_error import seam_error
     from napari_seamless.images.read import open_image
     from napari_seamless.images.write import check_output
     from napari_seamless.inference.run import segment as segment_image
     from napari_seamless.models.library import load_model
 
     check_output(out, options.get("overwrite", False))
+    opened, loaded = open_image(image, axes=axes), load_model(model)
     segment_image(
-        open_image(image, axes=axes),
-        load_model(model),
+        opened,
+        loaded,
         output=out,
         precision=precision,
         on_event=reporter.on_event,
         should_stop=should_stop,
         **options,
     )
-    reporter.say(_summary(reporter.facts.get("done", {}), reporter.facts.get("plan", {})))
+    if not reporter.facts["plan"]["exact"]:
+        difference, shape = seam_error(opened, loaded, reporter.facts["plan"], options.get("channel"))
+        reporter.say(
+            f"seam error: with this halo class probabilities differ by up to {difference:.2g} from those with the "
+            f"exact one (measured on {sizes_text(shape)} pixels)"
+        )
+    reporter.say(_summary(reporter.facts["done"], reporter.facts["plan"]))
     for name in ("probabilities", "uncertainty"):
         if options.get(name) is not None:
             reporter.say(f"{name}: {options[name]}")
@@ -104,5 +112,5 @@ def run_segmentation(
 
 def _summary(done: dict[str, Any], plan: dict[str, Any]) -> str:
     objects = done.get("n_objects")
-    found = "segmented" if objects is None else "1 object" if objects == 1 else f"{objects} objects"
-    return f"{found} in {seconds_text(done['seconds'])} ({plan['n_tiles']} tiles on {plan['device']})"
+    found = "segmented" if objects is None else counted(objects, "object")
+    return f"{found} in {seconds_text(done['seconds'])} ({counted(plan['n_tiles'], 'tile')} on {plan['device']})"

@@ -13,7 +13,7 @@ from napari_seamless.cli import train_options as opt
 from napari_seamless.cli.events import Reporter, reporting
 from napari_seamless.cli.interrupt import stop_on_signal
 from napari_seamless.cli.options import DeviceOption, EventsOption, OverwriteOption
-from napari_seamless.cli.units import seconds_text
+from napari_seamless.cli.units import counted, seconds_text
 from napari_seamless.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def _train(
 
 
 def _say_how_it_went(reporter: Reporter, result: TrainingResult, out: Path) -> None:
-    epochs, seconds = len(result.history), result.history[-1]["seconds"]
+    epochs, seconds = counted(len(result.history), "epoch"), result.history[-1]["seconds"]
     scores = ", ".join(f"{name} {value:.3f}" for name, value in result.scores.items() if name != "score")
     if result.stopped:
-        raise Cancelled(f"the training was stopped after {epochs} epochs; the best weights are in {out} ({scores})")
-    reporter.say(f"{epochs} epochs in {seconds_text(seconds)}; on the images held out: {scores}")
+        raise Cancelled(f"the training was stopped after {epochs}; the best weights are in {out} ({scores})")
+    reporter.say(f"{epochs} in {seconds_text(seconds)}; on the images held out: {scores}")
     reporter.say(f"model: {out}")

@@ -29,3 +29,8 @@ def seconds_text(seconds: float) -> str:
 def sizes_text(sizes: Sequence[int]) -> str:
     """Return lengths over axes such as ``512 x 640``."""
     return " x ".join(str(size) for size in sizes)
+
+
+def counted(count: int, thing: str) -> str:
+    """Return a count with its noun, such as ``1 tile`` or ``12 tiles``."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
