@@ -1,5 +1,6 @@
 """Events on their way to people and to programs."""
 
+import io
 import json
 from pathlib import Path
 
@@ -41,6 +42,33 @@ def test_answers_go_to_stdout_and_notices_to_stderr(capsys: pytest.CaptureFixtur
     captured = capsys.readouterr()
     assert captured.out == "7 objects\n"
     assert captured.err == "out of memory: smaller tiles\n", "no bar where nobody looks"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_bar_on_a_terminal_counts_and_leaves_stdout_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with reporting(None) as reporter:
+        reporter.on_event(Event("plan", {"n_tiles": 40}))
+        reporter.on_event(TILE)
+        reporter.on_event(Event("notice", {"message": "smaller [tiles]"}))
+        reporter.on_event(Event("stitch", {"done": 1, "total": 2}))
+        reporter.on_event(Event("done", {}))
+        reporter.say("7 objects")
+    drawn = terminal.getvalue()
+    assert "Segmenting" in drawn
+    assert "3/40" in drawn
+    assert "Joining objects" in drawn
+    assert "smaller [tiles]\n" in drawn
+    assert capsys.readouterr().out == "7 objects\n"
 
 
 def test_file_that_cannot_be_written(tmp_path: Path) -> None:

@@ -67,15 +67,13 @@ class Reporter:
 
 
 @contextmanager
-def reporting(events: str | None, unit: str = "tiles") -> Iterator[Reporter]:
+def reporting(events: str | None) -> Iterator[Reporter]:
     """Yield a `Reporter` for one command.
 
     Parameters
     ----------
     events : str or None
         The option ``--events``: a file's path, ``-`` for stdout, or None.
-    unit : str
-        What the progress bar counts.
 
     Raises
     ------
@@ -85,10 +83,10 @@ def reporting(events: str | None, unit: str = "tiles") -> Iterator[Reporter]:
     with ExitStack() as stack:
         lines = _open_lines(events, stack)
         bar = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not (events == STDOUT and sys.stdout.isatty()):
             from napari_seamless.cli.progress import ProgressBar
 
-            bar = stack.enter_context(ProgressBar(unit))
+            bar = stack.enter_context(ProgressBar())
         yield Reporter(bar, lines, answers=sys.stderr if events == STDOUT else sys.stdout)
 
 
