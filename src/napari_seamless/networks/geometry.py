@@ -17,15 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from napari_seamless.errors import TileSizeError
 from napari_seamless.networks.config import NetworkConfig
-from napari_seamless.networks.graph import Node, below, nodes_for, skips_of
-
-Interval = tuple[int, int]
-
-BLOCK_REACH = 2
-"""Pixels by which a block of two 3x3 convolutions reaches beyond its output, on each side."""
+from napari_seamless.networks.reach import BLOCK_REACH, axis_grid, needed_spans, widen
 
 
 @dataclass(frozen=True)
@@ -130,67 +126,21 @@ def geometry(config: NetworkConfig, level: int | None = None) -> Geometry:
     depth = config.resolve_level(level)
     axes = range(config.spatial_dims)
     factors = [[pooling[axis] for pooling in config.poolings[:depth]] for axis in axes]
-    alignment = tuple(_product(axis_factors) for axis_factors in factors)
+    alignment = tuple(prod(axis_factors) for axis_factors in factors)
     if config.padding == "valid":
         sizes = [_valid_sizes(config, axis_factors) for axis_factors in factors]
         crop = tuple(c for c, _ in sizes)
         return Geometry(alignment, crop, crop, crop, tuple(s for _, s in sizes))
-    needed = tuple(_needed_halo(config, depth, axis_factors) for axis_factors in factors)
+    needed = tuple(_needed_halo(config, depth, axis, alignment[axis]) for axis in axes)
     halo = tuple(round_up(h, m) for h, m in zip(needed, alignment, strict=True))
     none = (0,) * config.spatial_dims
     return Geometry(alignment, needed, halo, none, none)
 
 
-def _product(factors: Sequence[int]) -> int:
-    product = 1
-    for factor in factors:
-        product *= factor
-    return product
-
-
-def _needed_halo(config: NetworkConfig, depth: int, factors: Sequence[int]) -> int:
-    cell = _product(factors)
-    needs: dict[Node, Interval] = {_head_node(depth): (0, cell - 1)}
-    for node in reversed(nodes_for(config, depth)):
-        if node == (0, 0):
-            break
-        for source, interval in _reads(config, node, _widen(needs[node], BLOCK_REACH), factors):
-            needs[source] = _union(needs.get(source, interval), interval)
-    low, high = _widen(needs[(0, 0)], BLOCK_REACH)
-    return max(-low, high - (cell - 1))
-
-
-def _head_node(depth: int) -> Node:
-    return (0, depth)
-
-
-def _reads(config: NetworkConfig, node: Node, wanted: Interval, factors: Sequence[int]) -> list[tuple[Node, Interval]]:
-    """Return what a block reads of each of its inputs to have the interval `wanted` at its own level."""
-    level, column = node
-    if column == 0:
-        return [((level - 1, 0), _from_pooled(wanted, factors[level - 1]))]
-    factor = factors[level]
-    linear = config.upsample == "bilinear" and factor > 1
-    low, high = _widen(wanted, 1) if linear else wanted
-    coarse = (low // factor, high // factor)
-    reads: list[tuple[Node, Interval]] = [(skip, wanted) for skip in skips_of(config, node)]
-    reads.append((below(node), coarse))
-    if config.upsample == "unpool":
-        # The pooling indices of a window depend on the whole window of the contracting path.
-        reads.append(((level, 0), _from_pooled(coarse, factor)))
-    return reads
-
-
-def _from_pooled(interval: Interval, factor: int) -> Interval:
-    return (factor * interval[0], factor * interval[1] + factor - 1)
-
-
-def _widen(interval: Interval, by: int) -> Interval:
-    return (interval[0] - by, interval[1] + by)
-
-
-def _union(one: Interval, other: Interval) -> Interval:
-    return (min(one[0], other[0]), max(one[1], other[1]))
+def _needed_halo(config: NetworkConfig, depth: int, axis: int, cell: int) -> int:
+    spans = needed_spans(config, (depth,), axis_grid(config, depth, axis, first=0), (0, cell))
+    low, high = widen(spans[(0, 0)], BLOCK_REACH)
+    return max(-low, high - cell)
 
 
 def _valid_sizes(config: NetworkConfig, factors: Sequence[int]) -> tuple[int, int]:
@@ -203,7 +153,7 @@ def _valid_sizes(config: NetworkConfig, factors: Sequence[int]) -> tuple[int, in
     for factor in reversed(factors):
         lost_to_edges = 2 if config.upsample == "bilinear" and factor > 1 else 0
         output = factor * output - lost_to_edges - 2 * BLOCK_REACH
-    return (size - output) // 2, size % _product(factors)
+    return (size - output) // 2, size % prod(factors)
 
 
 def valid_sizes(config: NetworkConfig, up_to: int, axis: int = -1, level: int | None = None) -> list[tuple[int, int]]:
