@@ -20,8 +20,8 @@ from napari_seamless.images.axes import canonical_order, check_axes, permutation
 from napari_seamless.images.blocks import boxes, chunks_of, merge_chunks
 from napari_seamless.images.image import Image, as_lazy, check_pixel_type
 from napari_seamless.images.read_zarr import is_zarr
-from napari_seamless.images.write_tiff import TIFF_TYPES, staging_chunks, write_ome_tiff
-from napari_seamless.images.write_zarr import create_ome_zarr, default_chunks, fitting_chunks
+from napari_seamless.images.write_tiff import TIFF_TYPES, create_staging, write_ome_tiff
+from napari_seamless.images.write_zarr import create_ome_zarr, default_chunks
 
 _TIFF_ENDINGS = (".tif", ".tiff")
 _ZARR_ENDINGS = (".zarr",)
@@ -119,13 +119,15 @@ def staged_output(
     names = _check_description(place, shape, axes, pixel_type, chunks, voxel_size_um, channel_names, labels)
     temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.partial")
     finished = temporary.with_name(temporary.name + ".tif") if is_tiff else temporary
-    stage = fitting_chunks(shape, staging_chunks(chunks) if is_tiff else chunks)
     about: dict[str, Any] = {"voxel_size_um": voxel_size_um, "channel_names": names, "labels": labels}
     about |= {"name": place.name.split(".")[0] or place.name, "axes": axes}
     try:
         with _named_errors(place, _DISK_ERRORS + _PERMISSION_ERRORS):
             temporary.mkdir()
-            array = create_ome_zarr(temporary, shape=shape, dtype=pixel_type, chunks=stage, **about)
+            if is_tiff:
+                array = create_staging(temporary, shape, pixel_type, chunks)
+            else:
+                array = create_ome_zarr(temporary, shape=shape, dtype=pixel_type, chunks=chunks, **about)
         with _named_errors(place, _DISK_ERRORS):
             yield array
         with _named_errors(place, _DISK_ERRORS + _PERMISSION_ERRORS):

@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
 
 from napari_seamless.errors import FileWriteError
 from napari_seamless.images.axes import spatial_axes
@@ -110,11 +111,25 @@ def _label_type(staged: zarr.Array[Any]) -> np.dtype[Any]:
     return np.dtype(np.uint16 if highest < 2**16 else np.uint32)
 
 
-def staging_chunks(chunks: Sequence[int]) -> tuple[int, ...]:
-    """Return chunks to stage with: single planes, which is how they are read again.
+def create_staging(folder: Path, shape: Sequence[int], dtype: np.dtype[Any], chunks: Sequence[int]) -> zarr.Array[Any]:
+    """Create a temporary zarr array to collect the pixels in: in single planes, which is how they are read again.
 
-    They divide ``chunks``, so regions that do not share one of ``chunks`` do not share one of these.
+    Its chunks divide ``chunks``, so regions that do not share one of ``chunks`` do not share one of its own.
     """
+    array: zarr.Array[Any] = zarr.create_array(
+        folder,
+        shape=tuple(shape),
+        chunks=tuple(min(length, side) for length, side in zip(shape, _staging_chunks(chunks), strict=True)),
+        dtype=dtype,
+        fill_value=0,
+        compressors=ZstdCodec(level=1),
+        # All chunks in one folder: a folder for each index would take longer to remove than to fill.
+        chunk_key_encoding={"name": "default", "separator": "."},
+    )
+    return array
+
+
+def _staging_chunks(chunks: Sequence[int]) -> tuple[int, ...]:
     sides = [
         math.gcd(side, _TILE) if side > 2 * _TILE and math.gcd(side, _TILE) >= 64 else side for side in chunks[-2:]
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def create_ome_zarr(
     array: zarr.Array[Any] = group.create_array(
         "0",
         shape=tuple(shape),
-        chunks=tuple(chunks),
+        chunks=tuple(min(length, side) for length, side in zip(shape, chunks, strict=True)),
         dtype=dtype,
         fill_value=0,
         dimension_names=list(axes.lower()),
@@ -95,8 +94,3 @@ def default_chunks(shape: Sequence[int], axes: str) -> tuple[int, ...]:
     """Return chunks of about a million pixels: 1024 x 1024, or 16 x 256 x 256 where there is a Z axis."""
     sides = {"Z": 16, "Y": 256, "X": 256} if "Z" in axes else {"Y": 1024, "X": 1024}
     return tuple(max(1, min(length, sides.get(axis, 1))) for axis, length in zip(axes, shape, strict=True))
-
-
-def fitting_chunks(shape: Sequence[int], chunks: Sequence[int]) -> tuple[int, ...]:
-    """Return ``chunks`` no larger than the array."""
-    return tuple(max(1, min(length, math.ceil(chunk))) for length, chunk in zip(shape, chunks, strict=True))
