@@ -72,7 +72,10 @@ def test_floating_point_predictor_and_half_floats(tmp_path: Path) -> None:
 
 def test_twelve_bits(tmp_path: Path) -> None:
     data = noise((20, 32), "uint16", high=4096)
-    tifffile.imwrite(tmp_path / "a.tif", data, bitspersample=12, photometric="minisblack")
+    bits = np.unpackbits(data.astype(">u2").view(np.uint8).reshape(20, 32, 2), axis=-1)[..., 4:]
+    packed = np.packbits(bits.reshape(20, -1), axis=1).tobytes()
+    options: dict[str, Any] = {"bitspersample": 12, "rowsperstrip": 20, "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", iter([packed]), shape=data.shape, dtype=data.dtype, **options)
     np.testing.assert_array_equal(pixels(tmp_path / "a.tif"), data)
 
 

@@ -31,7 +31,8 @@ def write_group(
     group = zarr.open_group(path, mode="w", zarr_format=zarr_format, attributes=attributes)
     for index, level in enumerate(levels):
         separator = {"name": "v2", "separator": "/"} if zarr_format == 2 else None
-        group.create_array(f"s{index}", data=level, chunks=(8,) * level.ndim, chunk_key_encoding=separator)
+        options: dict[str, Any] = {"chunks": (8,) * level.ndim, "chunk_key_encoding": separator}
+        group.create_array(f"s{index}", shape=level.shape, dtype=level.dtype, **options)[...] = level
 
 
 def datasets(*scales: list[float]) -> list[dict[str, Any]]:
@@ -200,7 +201,8 @@ def test_pixels_come_in_the_order_of_the_machine(tmp_path: Path, dtype: str) -> 
 def test_a_sharded_array(tmp_path: Path) -> None:
     data = noise((40, 60))
     codec = zarr.codecs.BloscCodec()
-    zarr.create_array(tmp_path / "a.zarr", data=data, shards=(40, 60), chunks=(8, 10), compressors=codec)
+    options: dict[str, Any] = {"shards": (40, 60), "chunks": (8, 10), "compressors": codec}
+    zarr.create_array(tmp_path / "a.zarr", shape=data.shape, dtype=data.dtype, **options)[...] = data
     image = open_image(tmp_path / "a.zarr")
     np.testing.assert_array_equal(image.data[3:20, 15:42], data[3:20, 15:42])
 
