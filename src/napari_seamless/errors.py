@@ -77,3 +77,7 @@ class TrainingError(SeamlessError, RuntimeError):
 
 class Cancelled(SeamlessError):
     """``should_stop`` answered True. What was finished until then has been kept where the message says."""
+
+
+class WorkspaceError(SeamlessError, ValueError):
+    """A workspace that is damaged, belongs to another image, was written by a newer version, or is read-only."""
