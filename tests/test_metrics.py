@@ -105,7 +105,8 @@ def test_agrees_with_a_dense_table(seed):
     predicted = np.where(random.random(truth.shape) < 0.8, truth, random.integers(0, 5, truth.shape))
     ids_p, ids_t = np.unique(predicted[predicted > 0]), np.unique(truth[truth > 0])
     table = [
-        [np.sum((predicted == p) & (truth == t)) / np.sum((predicted == p) | (truth == t)) for t in ids_t] for p in ids_p
+        [np.sum((predicted == p) & (truth == t)) / np.sum((predicted == p) | (truth == t)) for t in ids_t]
+        for p in ids_p
     ]
     found = int((np.array(table).reshape(len(ids_p), len(ids_t)) >= 0.75).sum())
     expected = found / max(1, len(ids_p) + len(ids_t) - found)

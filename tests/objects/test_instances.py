@@ -55,7 +55,8 @@ def test_ids_follow_the_first_core_pixel_and_not_the_rim():
 
 def test_small_objects_are_dropped_and_ids_closed_up():
     states = np.array([[2, 0, 2, 2, 1, 0, 2, 2, 2]], np.uint8)
-    np.testing.assert_array_equal(instances_from_states(states, InstanceRule(min_size=3)), [[0, 0, 1, 1, 1, 0, 2, 2, 2]])
+    labels = instances_from_states(states, InstanceRule(min_size=3))
+    np.testing.assert_array_equal(labels, [[0, 0, 1, 1, 1, 0, 2, 2, 2]])
 
 
 def test_growth_ends_after_its_steps():

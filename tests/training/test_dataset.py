@@ -80,7 +80,9 @@ def spoil_colour_labels(folder):
 
 
 def spoil_time(folder):
-    tifffile.imwrite(folder / "images" / "field1.tif", np.zeros((5, 64, 64), np.uint8), metadata={"axes": "TYX"}, imagej=True)
+    tifffile.imwrite(
+        folder / "images" / "field1.tif", np.zeros((5, 64, 64), np.uint8), metadata={"axes": "TYX"}, imagej=True
+    )
 
 
 def spoil_all_empty(folder):

@@ -17,6 +17,7 @@ from napari_seamless.cli.units import counted, seconds_text
 from napari_seamless.errors import Cancelled
 
 if TYPE_CHECKING:
+    from napari_seamless.models.model import Model
     from napari_seamless.training.loop import TrainingResult
 
 
@@ -30,6 +31,7 @@ def train(
     overwrite: OverwriteOption = False,
     events: EventsOption = None,
     device: DeviceOption = "auto",
+    start_from: opt.StartFromOption = None,
     architecture: opt.ArchitectureOption = "unetpp",
     features: opt.FeaturesOption = "16,32,64,128,256",
     upsample: opt.UpsampleOption = "transposed",
@@ -52,6 +54,8 @@ def train(
         **{"task": task, "architecture": architecture, "features": features, "upsample": upsample},
         **{"input_kind": input_kind, "classes": classes.split(",") if classes else None, "name": out.stem},
     }
+    if start_from is not None:
+        model = {"start_from": start_from, "name": out.stem}
     training = {
         **{"seconds": seconds, "epochs": epochs, "patch_size": patch_size, "batch_size": batch_size, "seed": seed},
         **{"learning_rate": learning_rate, "validation_fraction": validation_fraction},
@@ -103,6 +107,8 @@ def _train(
 
     destination.check()
     options = TrainingOptions(**training)
+    if "start_from" in model:
+        model = {"model": _first_model(**model)}
     with stop_on_signal() as should_stop:
         try:
             result = train_model(datasets, options, on_event=reporter.on_event, should_stop=should_stop, **model)
@@ -112,6 +118,14 @@ def _train(
             raise
         destination.keep(result)
     _say_how_it_went(reporter, result, destination.out)
+
+
+def _first_model(start_from: str, name: str) -> Model:
+    """Load the model to go on from; the new one remembers it as its parent unless it only takes its place."""
+    from napari_seamless.models.library import load_model
+
+    parent = load_model(start_from)
+    return replace(parent, name=name, parent=parent.name if parent.name != name else parent.parent)
 
 
 def _say_how_it_went(reporter: Reporter, result: TrainingResult, out: Path) -> None:

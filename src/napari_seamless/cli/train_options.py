@@ -26,6 +26,15 @@ EpochsOption = Annotated[
 ]
 HalfOption = Annotated[bool, typer.Option("--half", help="Store the weights in half precision.")]
 
+StartFromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--start-from",
+        metavar="MODEL",
+        help="Go on from a model's weights; its network and task stay as they are.",
+        rich_help_panel=NETWORK,
+    ),
+]
 ArchitectureOption = Annotated[Literal["unetpp", "unet"], typer.Option("--architecture", rich_help_panel=NETWORK)]
 FeaturesOption = Annotated[
     Any,

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_seamless.errors import TrainingError
+from napari_seamless.errors import Cancelled, TrainingError
 from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event, never_stop
 from napari_seamless.inference.devices import DTYPES
 from napari_seamless.models.model import Model
@@ -40,9 +40,10 @@ class TrainingResult:
     model : Model
         With the best weights, as judged on the images that were held out.
     scores : dict of str to float
-        Of these weights on those images; ``score`` is what was compared.
+        Of these weights on those images; ``score`` is what was compared. Empty when the run was stopped before the
+        first validation.
     history : list of dict
-        For each epoch its number, step, loss, learning rate, seconds and scores.
+        For each epoch its number, step, loss and seconds, and its scores where it was validated.
     stopped : bool
         Whether `should_stop` ended the run.
     """
@@ -114,7 +115,9 @@ def train(
         raise TrainingError(f"a given model has its settings already: leave out {sorted(settings)}")
     setup = prepare_training(examples, model, options)
     on_event(Event("notice", {"message": _describe(setup)}))
-    return _Run(setup, options, on_event, should_stop).run()
+    # Building networks draws random numbers; the caller's own sequence goes on as if nothing had happened.
+    with torch.random.fork_rng(devices=[]):
+        return _Run(setup, options, on_event, should_stop).run()
 
 
 def _describe(setup: TrainingSetup) -> str:
@@ -138,6 +141,7 @@ class _Run:
     best: dict[str, float] | None = None
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     best_epoch: int = 0
+    next_validation: float = 0.0
     stopped: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -156,11 +160,12 @@ class _Run:
 
     def run(self) -> TrainingResult:
         self.started = time.monotonic()
-        with torch.random.fork_rng(devices=[]), closing(prefetched(self._draw)) as batches:
-            torch.manual_seed(self.options.seed)
+        torch.manual_seed(self.options.seed)
+        with closing(prefetched(self._draw)) as batches:
             for epoch in itertools.count(1):
-                loss = self._epoch(batches)
-                self._validate(epoch, loss)
+                self.history.append(self._epoch(epoch, batches))
+                if self._validation_is_due():
+                    self._validate(epoch)
                 if self._is_over(epoch):
                     break
         result = self._result()
@@ -170,9 +175,9 @@ class _Run:
     def _draw(self) -> Batch:
         return self.setup.drawer.draw_batch(self.setup.batch_size, self.random)
 
-    def _epoch(self, batches: Iterator[Batch]) -> float:
-        """Take one epoch's steps and return their mean loss."""
-        losses = []
+    def _epoch(self, epoch: int, batches: Iterator[Batch]) -> dict[str, float]:
+        """Take one epoch's steps; return its row of the history."""
+        losses: list[float] = []
         for batch in itertools.islice(batches, self.setup.steps_per_epoch):
             losses.append(self._step(batch))
             if self.should_stop():
@@ -180,7 +185,9 @@ class _Run:
                 break
             if self._progress() >= 1.0:
                 break
-        return float(np.mean(losses))
+        loss, seconds_left = float(np.mean(losses)), self._seconds_left()
+        self.on_event(Event("epoch", {"epoch": epoch, "step": self.step, "loss": loss, "seconds_left": seconds_left}))
+        return {"epoch": epoch, "step": self.step, "loss": loss, "seconds": self._seconds()}
 
     def _step(self, batch: Batch) -> float:
         rate = self.options.learning_rate * learning_rate_factor(self._progress())
@@ -218,18 +225,37 @@ class _Run:
             self._result() if self.best else None,
         )
 
-    def _validate(self, epoch: int, loss: float) -> None:
-        self.on_event(
-            Event("epoch", {"epoch": epoch, "step": self.step, "loss": loss, "seconds_left": self._seconds_left()})
-        )
+    def _validation_is_due(self) -> bool:
+        """Whether to validate after this epoch.
+
+        Always when epochs are counted, so that such a run repeats exactly. When only the time is limited, often enough
+        for validation to take about a tenth of it, and at the end.
+        """
+        if self.stopped:
+            return self.best is None
+        if self.options.epoch_limit is not None or self._progress() >= 1.0:
+            return True
+        return self._seconds() >= self.next_validation
+
+    def _validate(self, epoch: int) -> None:
+        """Score the averaged weights, and keep them if they are the best so far."""
+        began = self._seconds()
         state = self.average.snapshot()
-        judged = self.setup.model.with_weights(state)
-        scores = score_examples(judged, self.setup.validation, self.setup.device, self.setup.precision)
-        is_best = self.best is None or scores["score"] > self.best["score"]
+        scores: dict[str, float] = {}
+        if not self.stopped:
+            setup = self.setup
+            judged = setup.model.with_weights(state)
+            try:
+                scores = score_examples(judged, setup.validation, setup.device, setup.precision, self.should_stop)
+            except Cancelled:
+                self.stopped = True
+        self.next_validation = self._seconds() + 9 * (self._seconds() - began)
+        is_best = self.best is None or (bool(scores) and scores["score"] > self.best.get("score", -math.inf))
         if is_best:
             self.best, self.best_epoch, self.best_weights = scores, epoch, state
-        self.history.append({"epoch": epoch, "step": self.step, "loss": loss, "seconds": self._seconds(), **scores})
-        self.on_event(Event("validation", {"epoch": epoch, "best": is_best, **scores}))
+        if scores:
+            self.history[-1].update(scores)
+            self.on_event(Event("validation", {"epoch": epoch, "best": is_best, **scores}))
 
     def _is_over(self, epoch: int) -> bool:
         patience = self.options.epochs_of_patience

@@ -51,7 +51,8 @@ class TrainingOptions:
     Attributes
     ----------
     seconds, epochs : float, int, optional
-        The budget; with both, whichever ends first. With neither, 40 epochs.
+        The budget; with both, whichever ends first. With neither, 40 epochs. A last validation comes on top of the
+        seconds.
     steps_per_epoch : int, optional
         Optimiser steps between two validations; by default as many as it takes to see every training pixel once, at
         least 20 and at most 200.

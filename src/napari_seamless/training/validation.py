@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless.events import ShouldStop, never_stop
 from napari_seamless.inference.run import predict_probabilities
 from napari_seamless.metrics import evaluate
 from napari_seamless.models.model import Model
@@ -25,7 +26,11 @@ def choose_for_validation(examples: Sequence[TrainingExample], max_pixels: int =
 
 
 def score_examples(
-    model: Model, examples: Sequence[TrainingExample], device: str = "auto", precision: str | None = None
+    model: Model,
+    examples: Sequence[TrainingExample],
+    device: str = "auto",
+    precision: str | None = None,
+    should_stop: ShouldStop = never_stop,
 ) -> dict[str, float]:
     """Return the mean over the images of every score of the task.
 
@@ -33,7 +38,7 @@ def score_examples(
     ----------
     model : Model
     examples : sequence of TrainingExample
-    device, precision
+    device, precision, should_stop
         See `inference.run.predict_probabilities`.
 
     Returns
@@ -42,13 +47,23 @@ def score_examples(
         For instances ``iou``, ``dice``, ``ap50``, ``ap75``, ``ap_mean`` as in `metrics.evaluate`; for classes ``iou``,
         the mean over the classes but background, and ``dice`` of the whole foreground. ``score`` is the one to compare
         models by: AP50 or IoU.
+
+    Raises
+    ------
+    Cancelled
+        If `should_stop` answered True.
     """
-    scores = [_score(model, example, device, precision) for example in examples]
+    scores = [_score(model, example, device, precision, should_stop) for example in examples]
     return {key: float(np.mean([score[key] for score in scores])) for key in scores[0]}
 
 
-def _score(model: Model, example: TrainingExample, device: str, precision: str | None) -> dict[str, float]:
-    probabilities = predict_probabilities(example.image, model, level=model.config.depth, device=device, precision=precision)
+def _score(
+    model: Model, example: TrainingExample, device: str, precision: str | None, should_stop: ShouldStop
+) -> dict[str, float]:
+    level = model.config.depth
+    probabilities = predict_probabilities(
+        example.image, model, level=level, device=device, precision=precision, should_stop=should_stop
+    )
     rule = model.instance_rule
     if rule is not None:
         states = states_from_probabilities(probabilities, rule)
