@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QObject, QSignalBlocker, Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 Choice = tuple[str, Any]
@@ -65,6 +65,15 @@ def text_label(name: str, purpose: str) -> QLabel:
     label.setWordWrap(True)
     describe(label, purpose)
     return label
+
+
+def single_shot(wait_ms: int, function: Callable[[], None], owner: QObject) -> QTimer:
+    """Return a timer that calls a function once, a while after its last start, unless its owner is gone by then."""
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.setInterval(wait_ms)
+    timer.timeout.connect(function)
+    return timer
 
 
 def side_by_side(*widgets: QWidget) -> QHBoxLayout:

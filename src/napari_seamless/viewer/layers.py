@@ -99,7 +99,7 @@ def full_resolution(layer: napari.layers.Layer) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def axes_choices(layer: napari.layers.Image) -> tuple[str, ...]:
+def axes_choices(layer: napari.layers.Layer) -> tuple[str, ...]:
     """Return what a layer's axes may mean, the most likely first, without the ``S`` of RGB layers.
 
     The layer's ``axis_labels`` decide when they name axes; else 3 axes are a stack, 4 a stack over time.
@@ -118,7 +118,7 @@ def axes_choices(layer: napari.layers.Image) -> tuple[str, ...]:
     likely = {2: ("YX",), 3: ("ZYX", "TYX", "CYX"), 4: ("TZYX", "CZYX", "ZCYX"), 5: ("TCZYX", "TZCYX")}[ndim]
     others = tuple("".join(letters) + "YX" for letters in combinations("TCZ", ndim - 2))
     choices = (*((named,) if named else ()), *likely, *others)
-    if layer.rgb:
+    if getattr(layer, "rgb", False):  # Labels have no such flag
         choices = tuple(choice for choice in choices if "C" not in choice) or ("YX",)
     return tuple(dict.fromkeys(choices))
 

@@ -6,8 +6,9 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
+from napari_seamless.viewer.controls import single_shot
 from napari_seamless.viewer.segment_job import SegmentRequest, plan_request
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ class Planner(QObject):
         super().__init__(parent)
         self._worker = worker
         self._future: Future[SegmentationPlan] | None = None
-        self._wait = QTimer(self)
-        self._wait.setSingleShot(True)
-        self._wait.setInterval(_WAIT_MS)
-        self._wait.timeout.connect(self.due)
+        self._wait = single_shot(_WAIT_MS, self.due.emit, self)
 
     def schedule(self) -> None:
         """Emit `due` in a moment; calls in between start the wait anew."""

@@ -13,7 +13,7 @@ from napari_seamless.errors import Cancelled, SeamlessError
 from napari_seamless.viewer.labels_output import LabelsOutput
 from napari_seamless.viewer.run_panel import RunPanel
 from napari_seamless.viewer.segment_job import SegmentJob, SegmentRequest
-from napari_seamless.viewer.wording import count, duration
+from napari_seamless.viewer.wording import count, duration, plan_line
 
 if TYPE_CHECKING:
     import napari
@@ -96,6 +96,8 @@ class RunControl(QObject):
     def _show_progress(self, job: SegmentJob) -> None:
         now = job.progress
         self._panel.show_running(now, job.is_cancelled)
+        if job.plan:
+            self._panel.set_estimate(plan_line(job.plan))
         if now.notice != self._notice:
             self._notice = now.notice
             show_warning(now.notice)

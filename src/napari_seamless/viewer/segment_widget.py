@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import notification_manager, show_error
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QShowEvent
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_seamless.errors import SeamlessError
-from napari_seamless.viewer.controls import combo, set_available, set_choices, side_by_side, stacked
+from napari_seamless.viewer.controls import combo, set_available, set_choices, side_by_side, single_shot, stacked
 from napari_seamless.viewer.image_picker import ImagePicker
 from napari_seamless.viewer.model_picker import ModelPicker
 from napari_seamless.viewer.output_control import OutputControl
@@ -45,7 +44,6 @@ class SegmentWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._worker = Worker(self)
-        self._was_shown = False
         self._plan_problem = ""
         self.images = ImagePicker(napari_viewer, self)
         self.models = ModelPicker(self)
@@ -55,14 +53,13 @@ class SegmentWidget(QWidget):
         self.panel = RunPanel()
         self.planner = Planner(self._worker, self)
         self.run = RunControl(napari_viewer, self._worker, self.panel, self)
-        self._view_settled = QTimer(self)
-        self._view_settled.setSingleShot(True)
-        self._view_settled.setInterval(_VIEW_SETTLES_MS)
+        self._view_settled = single_shot(_VIEW_SETTLES_MS, self._on_view_settled, self)
         set_choices(self.device, [("auto", "auto")])
         self._lay_out()
         self._connect_controls()
         self._connect_view()
         self._on_changed()
+        single_shot(0, self._look_around, self).start()  # once the widget is on the screen
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -93,20 +90,16 @@ class SegmentWidget(QWidget):
         self.panel.start.connect(self.start)
         self.run.started.connect(self._show_state)
         self.run.ended.connect(self._on_changed)
-        self._view_settled.timeout.connect(self._on_view_settled)
 
     def _connect_view(self) -> None:
         dims, camera = self._viewer.dims.events, camera_of(self._viewer).events
         for event in (dims.point, dims.order, dims.ndisplay, camera.center, camera.zoom):
             event.connect(self._on_view_changed)
 
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 (Qt names it)
-        """Look for models and devices once the widget is there: both take a moment."""
-        super().showEvent(event)
-        if not self._was_shown:
-            self._was_shown = True
-            self._worker.fetch(models, self.models.set_models, self._on_error)
-            self._worker.fetch(devices, self._list_devices, self._on_error)
+    def _look_around(self) -> None:
+        """Look for models and devices, which takes a moment."""
+        self._worker.fetch(models, self.models.set_models, self._on_error)
+        self._worker.fetch(devices, self._list_devices, self._on_error)
 
     def event(self, event: QEvent) -> bool:
         """Stop when the dock is closed: napari then takes the widget out of it, but may keep it."""
