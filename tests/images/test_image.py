@@ -85,6 +85,16 @@ def test_nothing_is_read_before_a_slice_is_computed() -> None:
         image.data[0, 0, 0].compute()
 
 
+def test_an_array_in_memory_is_neither_copied_nor_handed_out() -> None:
+    array = np.zeros((300, 400), np.uint16)
+    image = Image.from_array(array, "YX")
+    array[7, 8] = 5  # still the same array
+    block = image.data[5:9, 5:9].compute()
+    assert block[2, 3] == 5
+    block[...] = 99
+    assert array.max() == 5
+
+
 def test_a_zarr_array_stays_lazy_and_is_cut_along_its_chunks() -> None:
     array = zarr.create_array(store={}, shape=(40, 50, 60), chunks=(10, 50, 60), dtype="u2")
     array[:] = np.arange(40 * 50 * 60).reshape(40, 50, 60)

@@ -14,6 +14,7 @@ import numpy as np
 from napari_seamless.errors import AxesError, ChannelError, PixelTypeError
 from napari_seamless.images.axes import canonical_order, check_axes, permutation, spatial_axes
 from napari_seamless.images.blocks import block_shape
+from napari_seamless.images.sources import MemorySource, lazy
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +55,8 @@ class Image:
             raise AxesError(f"axes {self.axes!r} are not in the order TCZYXS; Image.from_array brings them there")
         check_pixel_type(self.data.dtype)
         object.__setattr__(self, "axes", axes)
-        object.__setattr__(self, "voxel_size_um", _checked_voxel_size(self.voxel_size_um, axes))
-        object.__setattr__(self, "channel_names", _checked_channel_names(self.channel_names, self.sizes.get("C", 0)))
+        object.__setattr__(self, "voxel_size_um", checked_voxel_size(self.voxel_size_um, axes))
+        object.__setattr__(self, "channel_names", checked_channel_names(self.channel_names, self.sizes.get("C", 0)))
 
     @classmethod
     def from_array(
@@ -78,11 +79,11 @@ class Image:
         channel_names : sequence of str, optional
             One per entry of axis ``C``.
         """
-        lazy = as_lazy(array)
-        letters = check_axes(axes, lazy.shape)
+        pixels = as_lazy(array)
+        letters = check_axes(axes, pixels.shape)
         order = canonical_order(letters)
         return cls(
-            data=lazy if order == letters else lazy.transpose(permutation(letters, order)),
+            data=pixels if order == letters else pixels.transpose(permutation(letters, order)),
             axes=order,
             voxel_size_um=None if voxel_size_um is None else tuple(voxel_size_um),
             channel_names=tuple(channel_names),
@@ -116,14 +117,16 @@ class Image:
 
 
 def as_lazy(array: Any) -> da.Array:
-    """Return a dask array over ``array`` without reading or hashing its contents."""
+    """Return a dask array over ``array`` without reading, copying or hashing its contents."""
     if isinstance(array, da.Array):
         return array
     source = array if hasattr(array, "shape") and hasattr(array, "dtype") else np.asarray(array)
     check_pixel_type(np.dtype(source.dtype))
+    if isinstance(source, np.ndarray):
+        return lazy(MemorySource(source))
     storage = getattr(source, "chunks", None) or (1,) * source.ndim
-    lazy: da.Array = da.from_array(source, chunks=block_shape(source.shape, storage, source.dtype), name=False)
-    return lazy
+    wrapped: da.Array = da.from_array(source, chunks=block_shape(source.shape, storage, source.dtype), name=False)
+    return wrapped
 
 
 def check_pixel_type(dtype: np.dtype[Any]) -> None:
@@ -134,7 +137,8 @@ def check_pixel_type(dtype: np.dtype[Any]) -> None:
         )
 
 
-def _checked_voxel_size(sizes: Sequence[float] | None, axes: str) -> tuple[float, ...] | None:
+def checked_voxel_size(sizes: Sequence[float] | None, axes: str) -> tuple[float, ...] | None:
+    """Return one positive size per spatial axis of ``axes``; raise AxesError when ``sizes`` is something else."""
     if sizes is None:
         return None
     expected = spatial_axes(axes)
@@ -146,7 +150,8 @@ def _checked_voxel_size(sizes: Sequence[float] | None, axes: str) -> tuple[float
     return values
 
 
-def _checked_channel_names(names: Sequence[str], n_channels: int) -> tuple[str, ...]:
+def checked_channel_names(names: Sequence[str], n_channels: int) -> tuple[str, ...]:
+    """Return one name per channel, made up where there are none; raise ChannelError for another number of names."""
     if not names:
         return tuple(f"channel {index}" for index in range(n_channels))
     if len(names) != n_channels:

@@ -91,6 +91,21 @@ class Source(ABC):
             ) from error
 
 
+class MemorySource(Source):
+    """An array in memory: dask would copy it whole."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array
+        self.path = Path("the array")
+        self.shape = array.shape
+        self.dtype = array.dtype
+        self.chunks = (1,) * array.ndim
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """Return the pixels of a box, as a copy: what comes out of a lazy array may be written to."""
+        return self._array[box].copy()
+
+
 class Transposed(Source):
     """A source with its axes in another order."""
 

@@ -18,7 +18,7 @@ import zarr
 from napari_seamless.errors import AxesError, ChannelError, FileWriteError, OutputExistsError, SeamlessError
 from napari_seamless.images.axes import canonical_order, check_axes, permutation
 from napari_seamless.images.blocks import boxes, chunks_of, merge_chunks
-from napari_seamless.images.image import Image, as_lazy, check_pixel_type
+from napari_seamless.images.image import as_lazy, check_pixel_type, checked_channel_names, checked_voxel_size
 from napari_seamless.images.read_zarr import is_zarr
 from napari_seamless.images.write_tiff import TIFF_TYPES, create_staging, write_ome_tiff
 from napari_seamless.images.write_zarr import create_ome_zarr, default_chunks
@@ -209,8 +209,8 @@ def _check_description(
         raise FileWriteError(f"{path}: OME-TIFF has no pixels of type {dtype}; write .ome.zarr, or convert them first")
     if channel_names and "C" not in axes:
         raise ChannelError(f"channel names {tuple(channel_names)} for an output without an axis C (axes {axes})")
-    described = Image.from_array(np.broadcast_to(np.zeros((), dtype), tuple(shape)), axes, voxel_size_um, channel_names)
-    return described.channel_names if channel_names else ()
+    checked_voxel_size(voxel_size_um, axes)
+    return checked_channel_names(channel_names, shape[axes.index("C")]) if channel_names else ()
 
 
 def _ending(path: Path) -> str:

@@ -59,8 +59,8 @@ def create_ome_zarr(
         dtype=dtype,
         fill_value=0,
         dimension_names=list(axes.lower()),
-        # Smaller than Blosc on labels, and a chunk that was damaged later does not decode.
-        compressors=ZstdCodec(level=3, checksum=True),
+        # Smaller than Blosc on labels, higher levels gain nothing, and a chunk that was damaged does not decode.
+        compressors=ZstdCodec(level=1, checksum=True),
     )
     return array
 
