@@ -62,11 +62,17 @@ def test_a_waist_does_not_split_the_core():
 def test_rim_is_as_thick_along_coarse_axes():
     labels = np.zeros((9, 13, 13), int)
     labels[2:7, 2:11, 2:11] = 1
-    coarse = instance_target(labels, (2.0, 1.0, 1.0))
+    coarse = instance_target(labels, (2.0, 1.0, 1.0), rim_depth=2)
     np.testing.assert_array_equal(coarse[:, 6, 6], [0, 0, 1, 2, 2, 2, 1, 0, 0])
     np.testing.assert_array_equal(coarse[4, :, 6], [0, 0, 1, 1, 2, 2, 2, 2, 2, 1, 1, 0, 0])
-    same = instance_target(labels.transpose(1, 0, 2))
+    same = instance_target(labels.transpose(1, 0, 2), rim_depth=2)
     np.testing.assert_array_equal(same[:, 4, 6], [0, 0, 1, 2, 2, 2, 2, 2, 2, 2, 1, 0, 0])
+
+
+def test_rims_of_volumes_are_one_voxel():
+    labels = np.zeros((7, 7, 7), int)
+    labels[1:6, 1:6, 1:6] = 1
+    np.testing.assert_array_equal(instance_target(labels)[3, 3], [0, 1, 2, 2, 2, 1, 0])
 
 
 @settings(max_examples=60, deadline=None)

@@ -20,7 +20,9 @@ from scipy import ndimage
 from napari_seamless.errors import DatasetError
 from napari_seamless.objects.instances import BACKGROUND, CORE, RIM
 
-RIM_DEPTH = 2.0
+RIM_DEPTH = {2: 2.0, 3: 1.0}
+"""By number of axes: in coarse volumes a second voxel of rim costs more than it separates."""
+
 RIM_FRACTION = 0.4
 
 
@@ -28,7 +30,7 @@ def instance_target(
     labels: NDArray[np.integer[Any]],
     voxel_size_um: Sequence[float] | None = None,
     *,
-    rim_depth: float = RIM_DEPTH,
+    rim_depth: float | None = None,
     rim_fraction: float = RIM_FRACTION,
 ) -> NDArray[np.uint8]:
     """Turn instance labels into background, rim and core.
@@ -40,8 +42,8 @@ def instance_target(
     voxel_size_um : sequence of float, optional
         One per axis. Depth is measured in units of the smallest of them, so that in an anisotropic stack a rim has
         the same thickness along all axes (and at least one voxel).
-    rim_depth : float
-        Greatest depth of a rim, in pixels.
+    rim_depth : float, optional
+        Greatest depth of a rim, in pixels; by default 2 in 2D and 1 in 3D.
     rim_fraction : float
         Greatest depth of a rim as a fraction of the object's greatest depth.
 
@@ -57,7 +59,8 @@ def instance_target(
     depth = _depth_inside(dense, voxel_size_um)
     greatest = np.zeros(n_objects + 1, np.float32)
     np.maximum.at(greatest, dense.ravel(), depth.ravel())
-    allowed = np.minimum(rim_depth, rim_fraction * greatest)
+    deepest = RIM_DEPTH[labels.ndim] if rim_depth is None else rim_depth
+    allowed = np.minimum(deepest, rim_fraction * greatest)
     allowed[0] = np.inf
     allowed = _shallower_where_a_core_would_split(dense, depth, allowed)
     target[dense > 0] = RIM
