@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from imagecodecs import png_decode
+from skimage.color import rgb2hed
 from skimage.data import immunohistochemistry
 
 from napari_seamless import open_image
@@ -30,7 +31,9 @@ def test_labels_and_picture_are_written_and_named(
     assert np.array_equal(pixels[:, :512], immunohistochemistry())
     for path in (labels, picture):
         assert str(path) in answer.out
-    assert f"napari-seamless segment {image}" in answer.out
+    stain = out / "nuclear_stain.ome.tif"
+    assert np.array_equal(np.asarray(open_image(stain).data), rgb2hed(pixels[:, :512])[..., 0].astype(np.float32))
+    assert f"napari-seamless segment {stain}" in answer.out
     assert run("demo", "--out", out).code == 0, "a second run replaces the first"
 
 
