@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,18 +76,24 @@ def write_ome_tiff(
             tile=tile,
             photometric="minisblack",
             compression="zlib",
-            metadata=_metadata(name, axes, voxel_size_um, channel_names),
+            metadata=_metadata(name, axes, staged.shape, voxel_size_um, channel_names),
         )
 
 
 def _metadata(
-    name: str, axes: str, voxel_size_um: Sequence[float] | None, channel_names: Sequence[str]
+    name: str,
+    axes: str,
+    shape: Sequence[int],
+    voxel_size_um: Sequence[float] | None,
+    channel_names: Sequence[str],
 ) -> dict[str, Any]:
     metadata: dict[str, Any] = {"axes": axes, "Name": name}
     for axis, size in zip(spatial_axes(axes), voxel_size_um or (), strict=False):
         metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
     if channel_names:
         metadata["Channel"] = {"Name": list(channel_names)}
+    # By default the UUID holds the time, and the same labels would never make the same file twice.
+    metadata["UUID"] = str(uuid.uuid5(uuid.NAMESPACE_URL, repr((metadata, tuple(shape)))))
     return metadata
 
 
