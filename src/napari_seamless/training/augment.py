@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_seamless.training.options import AugmentationOptions
+from napari_seamless.training.resample import resample_linear
 
 Pixels = NDArray[np.float32]
 
@@ -41,6 +42,8 @@ def _vary_colour(pixels: Pixels, is_grey: bool, strength: float, random: np.rand
     if is_grey:
         # Bright objects on dark ground and the other way round are both common in grey images.
         return (1.0 - pixels if random.random() < 0.15 * strength else pixels), True
+    if random.random() < 0.35 * strength:
+        pixels = _add_stain(pixels, random)
     shape = (3,) + (1,) * (pixels.ndim - 1)
     gain = random.uniform(1 - 0.2 * strength, 1 + 0.2 * strength, shape).astype(np.float32)
     offset = random.uniform(-0.1 * strength, 0.1 * strength, shape).astype(np.float32)
@@ -48,6 +51,25 @@ def _vary_colour(pixels: Pixels, is_grey: bool, strength: float, random: np.rand
     grey = pixels.mean(axis=0, keepdims=True)
     saturation = np.float32(random.uniform(1 - 0.5 * strength, 1 + 0.5 * strength))
     return grey + saturation * (pixels - grey), False
+
+
+def _add_stain(pixels: Pixels, random: np.random.Generator) -> Pixels:
+    """Lay a second, uneven stain over a coloured image, as brown markers of immunohistochemistry do.
+
+    Light that passes a stain falls off exponentially with its density (Beer-Lambert): each colour by its own rate.
+    Half of the stains are brown, the others of any colour.
+    """
+    brown = np.array([0.27, 0.57, 0.78], np.float32)
+    rates = brown if random.random() < 0.5 else random.dirichlet((1.5, 1.5, 1.5)).astype(np.float32) * 1.6
+    shape = pixels.shape[1:]
+    density = np.zeros(shape, np.float32)
+    for cells, amplitude in ((3, 1.0), (8, 0.7), (40, 0.35)):
+        coarse = random.standard_normal([min(cells, length) for length in shape], np.float32)
+        density += np.float32(amplitude) * resample_linear(coarse[None], shape)[0]
+    threshold = np.float32(random.uniform(-1.0, 1.0))
+    density = np.clip(density - threshold, 0, 2) * np.float32(random.uniform(0.2, 0.9))
+    passed: Pixels = np.exp(-rates.reshape(3, *(1,) * density.ndim) * density)
+    return pixels * passed
 
 
 def _vary_contrast(pixels: Pixels, strength: float, random: np.random.Generator, *, together: bool) -> Pixels:

@@ -22,7 +22,11 @@ from napari_seamless.models.model import Model
 from napari_seamless.training.augment import vary_intensity
 from napari_seamless.training.dataset import TrainingExample
 from napari_seamless.training.options import AugmentationOptions
-from napari_seamless.training.targets import check_classes, instance_target
+from napari_seamless.training.resample import resample_linear, resample_nearest
+from napari_seamless.training.targets import check_classes, contact_weights, instance_target
+
+Patch = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
+"""Pixels (C, *spatial), class indices and weights (*spatial)."""
 
 _SEEDS_PER_CLASS = 4096
 _SEEDED_SHARE = 0.7
@@ -45,6 +49,8 @@ class PatchSource:
     labels : ndarray, integer, shape (*spatial)
     target : ndarray, uint8, shape (*spatial)
         Class indices.
+    weight : ndarray, float32, shape (*spatial), or None
+        How much each pixel counts; None = all alike.
     seeds : list of ndarray, int64, shape (n, spatial_dims)
         For each class present but background, some pixels of it.
     voxel_size_um : tuple of float, or None
@@ -57,6 +63,7 @@ class PatchSource:
     intensity_range: IntensityRange
     labels: NDArray[np.integer[Any]]
     target: NDArray[np.uint8]
+    weight: NDArray[np.float32] | None
     seeds: list[NDArray[np.int64]]
     voxel_size_um: tuple[float, ...] | None
 
@@ -86,8 +93,9 @@ def prepare_source(example: TrainingExample, model: Model, seed: int) -> PatchSo
     voxel_size_um = example.image.voxel_size_um
     if model.task == "instances":
         target = instance_target(example.labels, voxel_size_um)
+        weight = contact_weights(example.labels)
     else:
-        target = example.labels.astype(np.uint8)
+        target, weight = example.labels.astype(np.uint8), None
     return PatchSource(
         name=example.name,
         dataset=example.dataset,
@@ -96,6 +104,7 @@ def prepare_source(example: TrainingExample, model: Model, seed: int) -> PatchSo
         intensity_range=intensity_range,
         labels=example.labels,
         target=target,
+        weight=weight,
         seeds=_class_seeds(target, np.random.default_rng([seed, 2])),
         voxel_size_um=voxel_size_um,
     )
@@ -169,17 +178,17 @@ class PatchDrawer:
         probabilities = source_weights(self.sources)
         chosen = random.choice(len(self.sources), size=batch_size, p=probabilities)
         patches = [self._draw(self.sources[index], random) for index in chosen]
-        pixels = np.stack([patch[0] for patch in patches])
-        targets = np.stack([patch[1] for patch in patches]).astype(np.int64)
-        return pixels, targets, self._weights(batch_size)
+        pixels, targets, weights = (np.stack(parts) for parts in zip(*patches, strict=True))
+        return pixels, targets.astype(np.int64), weights * self._margin_weight()
 
-    def _weights(self, batch_size: int) -> NDArray[np.float32]:
-        weights = np.zeros((batch_size, *self.patch_size), np.float32)
-        inner = tuple(slice(margin, size - margin) for margin, size in zip(self.margin, self.patch_size, strict=True))
-        weights[(slice(None), *inner)] = 1.0
+    def _margin_weight(self) -> NDArray[np.float32]:
+        weights = np.zeros(self.patch_size, np.float32)
+        weights[
+            tuple(slice(margin, size - margin) for margin, size in zip(self.margin, self.patch_size, strict=True))
+        ] = 1
         return weights
 
-    def _draw(self, source: PatchSource, random: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def _draw(self, source: PatchSource, random: np.random.Generator) -> Patch:
         factors = self._scale_factors(random)
         read_size = [max(2, round(size / factor)) for size, factor in zip(self.patch_size, factors, strict=True)]
         origin = _draw_origin(source, read_size, self.margin, random)
@@ -187,18 +196,23 @@ class PatchDrawer:
             mirror_indices(start, start + size, length)
             for start, size, length in zip(origin, read_size, source.target.shape, strict=True)
         ]
-        pixels = source.read(index)
-        region = np.ix_(*index)
-        if tuple(read_size) == self.patch_size:
-            target = source.target[region]
-        else:
-            pixels = _resample_linear(pixels, self.patch_size)
-            # A rim keeps its thickness in pixels at every scale, so it is made anew from the resampled labels.
-            labels = _resample_nearest((source.labels if self.is_instances else source.target)[region], self.patch_size)
-            target = instance_target(labels, source.voxel_size_um) if self.is_instances else labels.astype(np.uint8)
-        pixels, target = self._turn(pixels, target, source.voxel_size_um, random)
+        pixels = resample_linear(source.read(index), self.patch_size)
+        target, weight = self._target(source, np.ix_(*index), is_scaled=tuple(read_size) != self.patch_size)
+        pixels, target, weight = self._turn((pixels, target, weight), source.voxel_size_um, random)
         pixels = vary_intensity(pixels, self.augmentation, random, is_colour_input=self.is_colour_input)
-        return np.ascontiguousarray(pixels, np.float32), np.ascontiguousarray(target)
+        return np.ascontiguousarray(pixels, np.float32), target, weight
+
+    def _target(
+        self, source: PatchSource, region: tuple[NDArray[np.intp], ...], *, is_scaled: bool
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        if not is_scaled:
+            weight = source.weight
+            return source.target[region], np.ones(self.patch_size, np.float32) if weight is None else weight[region]
+        if not self.is_instances:
+            return resample_nearest(source.target[region], self.patch_size), np.ones(self.patch_size, np.float32)
+        # A rim keeps its thickness in pixels at every scale, so it is made anew from the resampled labels.
+        labels = resample_nearest(source.labels[region], self.patch_size)
+        return instance_target(labels, source.voxel_size_um), contact_weights(labels)
 
     def _scale_factors(self, random: np.random.Generator) -> list[float]:
         """Draw one magnification, slightly different along each axis; half of the patches keep their size."""
@@ -209,23 +223,21 @@ class PatchDrawer:
         stretch = random.uniform(-0.1, 0.1, len(self.patch_size)) * min(1.0, limit)
         return [float(factor) for factor in np.exp(common + stretch)]
 
-    def _turn(
-        self,
-        pixels: NDArray[np.float32],
-        target: NDArray[np.uint8],
-        voxel_size_um: tuple[float, ...] | None,
-        random: np.random.Generator,
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        dims = target.ndim
+    def _turn(self, patch: Patch, voxel_size_um: tuple[float, ...] | None, random: np.random.Generator) -> Patch:
+        """Flip and turn pixels, target and weight alike."""
+        dims = len(self.patch_size)
+        pixels, target, weight = patch
         if self.augmentation.flips:
-            axes = tuple(axis for axis in range(dims) if random.random() < 0.5)
-            pixels, target = np.flip(pixels, tuple(axis + 1 for axis in axes)), np.flip(target, axes)
+            # Counted from the end, spatial axes have the same numbers with and without channels.
+            axes = tuple(axis - dims for axis in range(dims) if random.random() < 0.5)
+            pixels, target, weight = np.flip(pixels, axes), np.flip(target, axes), np.flip(weight, axes)
         if self.augmentation.right_angles and random.random() < 0.5:
             pairs = exchangeable_axes(self.patch_size, voxel_size_um)
             if pairs:
-                first, second = pairs[random.integers(len(pairs))]
-                pixels, target = np.swapaxes(pixels, first + 1, second + 1), np.swapaxes(target, first, second)
-        return pixels, target
+                first, second = (axis - dims for axis in pairs[random.integers(len(pairs))])
+                pixels = np.swapaxes(pixels, first, second)
+                target, weight = np.swapaxes(target, first, second), np.swapaxes(weight, first, second)
+        return pixels, target, weight
 
 
 def exchangeable_axes(patch_size: Sequence[int], voxel_size_um: Sequence[float] | None) -> list[tuple[int, int]]:
@@ -268,26 +280,3 @@ def _draw_origin(
         origin = [int(at) + shift - side // 2 for at, shift, side in zip(centre, jitter, size, strict=True)]
         return [int(np.clip(at, low, high)) for at, low, high in zip(origin, lowest, highest, strict=True)]
     return [int(random.integers(low, high + 1)) for low, high in zip(lowest, highest, strict=True)]
-
-
-def _resample_linear(pixels: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
-    """Resample (C, *spatial) to another spatial size, linearly, one axis after the other."""
-    for axis, (n_out, n_in) in enumerate(zip(size, pixels.shape[1:], strict=True), start=1):
-        if n_out == n_in:
-            continue
-        position = np.clip((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5, 0, n_in - 1)
-        lower = np.minimum(position.astype(np.int64), n_in - 2)
-        shape = [1] * pixels.ndim
-        shape[axis] = n_out
-        share = (position - lower).astype(np.float32).reshape(shape)
-        below, above = np.take(pixels, lower, axis), np.take(pixels, lower + 1, axis)
-        pixels = below + (above - below) * share
-    return pixels
-
-
-def _resample_nearest(labels: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
-    index = [
-        np.minimum(((np.arange(n_out) + 0.5) * (n_in / n_out)).astype(np.int64), n_in - 1)
-        for n_out, n_in in zip(size, labels.shape, strict=True)
-    ]
-    return labels[np.ix_(*index)]

@@ -24,6 +24,8 @@ RIM_DEPTH = {2: 2.0, 3: 1.0}
 """By number of axes: in coarse volumes a second voxel of rim costs more than it separates."""
 
 RIM_FRACTION = 0.4
+CONTACT_REACH = 2
+CONTACT_WEIGHT = 6.0
 
 
 def instance_target(
@@ -119,6 +121,22 @@ def _objects_with_several_cores(dense: NDArray[np.int64], core: NDArray[np.bool_
     owner[pieces.ravel()[positions]] = dense.ravel()[positions]
     several: NDArray[np.bool_] = np.bincount(owner[1:], minlength=n_ids) > 1
     return several
+
+
+def contact_weights(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Return how much each pixel counts: more where two objects touch or nearly touch.
+
+    These few pixels decide whether objects are told apart, as in the U-Net's border weight map (Ronneberger 2015, arXiv
+    1505.04597). Here a pixel weighs `CONTACT_WEIGHT` when objects with different ids lie within `CONTACT_REACH` pixels
+    along all axes, and 1 otherwise; it depends on nothing further away, so a crop's weights are the image's.
+    """
+    size = 2 * CONTACT_REACH + 1
+    ids = labels.astype(np.int64)
+    largest = ndimage.maximum_filter(ids, size, mode="nearest")
+    absent = int(ids.max(initial=0)) + 1
+    smallest = ndimage.minimum_filter(np.where(ids > 0, ids, absent), size, mode="nearest")
+    near_two = (largest > 0) & (smallest < largest)
+    return np.where(near_two, np.float32(CONTACT_WEIGHT), np.float32(1.0))
 
 
 def check_classes(labels: NDArray[np.integer[Any]], n_classes: int, where: str) -> None:
