@@ -1,6 +1,6 @@
-"""Speed (megapixels a second of CPU time) and memory of joining objects block by block, against the whole array at once.
+"""Speed (megapixels a second of CPU time) and memory of joining objects by blocks, against the whole array at once.
 
-    python benchmarks/stitch_speed.py [--side 8192] [--block 1024]
+python benchmarks/stitch_speed.py [--side 8192] [--block 1024]
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ def main() -> None:
         report(name, model, examples, options.level, options.overlays)
 
 
-def report(name: str, model: ns.Model, examples: list[TrainingExample], level: int | None, overlays: Path | None) -> None:
+def report(
+    name: str, model: ns.Model, examples: list[TrainingExample], level: int | None, overlays: Path | None
+) -> None:
     scores, pixels = [], 0
     began = time.perf_counter()
     for example in examples:
