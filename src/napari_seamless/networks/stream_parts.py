@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_seamless.networks.blocks import DoubleConvolution
+from napari_seamless.networks.fused import FusedConvolution
 from napari_seamless.networks.reach import Span
 
 KEPT = 2
 """Planes that a 3x3 convolution reads again for the planes that come next."""
 
-_CONVOLVE: dict[int, Callable[..., Tensor]] = {2: functional.conv2d, 3: functional.conv3d}
+_CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, FusedConvolution)
 _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -80,19 +81,15 @@ class StreamedConvolution:
     Parameters
     ----------
     layers : sequence of modules
-        The convolution, whose weights are used where they are, and what follows it.
+        The convolution, whose weights are shared, and what follows it.
     dim : int
     memory_format : torch.memory_format
         Of what it reads.
     """
 
     def __init__(self, layers: Sequence[Any], dim: int, memory_format: torch.memory_format) -> None:
-        self._convolution, self._after = layers[0], layers[1:]
+        self._convolution, self._after = _unpadded(layers[0], dim), layers[1:]
         self._dim, self._memory_format = dim, memory_format
-        self._convolve = _CONVOLVE[len(self._convolution.kernel_size)]
-        self._padding = tuple(
-            0 if axis + 2 == dim else padding for axis, padding in enumerate(self._convolution.padding)
-        )
         self._kept: Tensor | None = None
 
     def join(self, sources: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -130,8 +127,7 @@ class StreamedConvolution:
         self._kept = joined.narrow(self._dim, planes - kept, kept).clone()
         if planes <= KEPT:
             return None
-        convolution = self._convolution
-        result: Tensor = self._convolve(joined, convolution.weight, convolution.bias, padding=self._padding)
+        result: Tensor = self._convolution(joined)
         for layer in self._after:
             result = layer(result)
         return result
@@ -149,7 +145,7 @@ class StreamedBlock:
 
     def __init__(self, block: DoubleConvolution, dim: int, memory_format: torch.memory_format) -> None:
         layers = list(block)
-        second = next(index for index in range(1, len(layers)) if isinstance(layers[index], nn.Conv2d | nn.Conv3d))
+        second = next(index for index in range(1, len(layers)) if isinstance(layers[index], _CONVOLUTIONS))
         self._first = StreamedConvolution(layers[:second], dim, memory_format)
         self._second = StreamedConvolution(layers[second:], dim, memory_format)
 
@@ -173,11 +169,23 @@ class StreamedBlock:
         return self._second(between)
 
 
+def _unpadded(convolution: Any, dim: int) -> Any:
+    """Return a convolution with the same weights that does not pad the dimension that is streamed."""
+    shared = copy(convolution)
+    padding = list(convolution.padding)
+    padding[dim - 2] = 0
+    shared.padding = type(convolution.padding)(padding)
+    return shared
+
+
 def memory_format_of(network: nn.Module) -> torch.memory_format:
     """Return the memory format in which a network holds its weights, and so wants its input."""
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Conv3d) and not layer.weight.is_contiguous():
-            return _CHANNELS_LAST[len(layer.kernel_size)]
+        # Weights that were laid out for oneDNN have no strides to look at; they want the channels last.
+        if isinstance(layer, FusedConvolution) or (
+            isinstance(layer, _CONVOLUTIONS) and not layer.weight.is_contiguous()
+        ):
+            return _CHANNELS_LAST[len(layer.padding)]
     return torch.contiguous_format
 
 
