@@ -156,7 +156,7 @@ def test_a_folder_that_refuses_the_first_file(tmp_path: Path, monkeypatch: pytes
         pytest.param({"chunks": (8,)}, AxesError, "chunks", id="chunks"),
         pytest.param({"chunks": (0, 8)}, AxesError, "chunks", id="empty chunks"),
         pytest.param({"dtype": "complex64"}, PixelTypeError, "complex64", id="complex"),
-        pytest.param({"dtype": "float32", "labels": True}, FileWriteError, "labels are integers", id="labels"),
+        pytest.param({"dtype": "float32", "labels": True}, PixelTypeError, "labels are integers", id="labels"),
         pytest.param({"dtype": "int64"}, FileWriteError, "OME-TIFF has no pixels of type int64", id="int64"),
         pytest.param({"voxel_size_um": (1, 1, 1)}, AxesError, "has 3 entries", id="voxel size"),
         pytest.param({"channel_names": ("a",)}, ChannelError, "without an axis C", id="names without channels"),
@@ -230,7 +230,7 @@ def test_the_old_output_is_there_until_the_new_one_is(tmp_path: Path, monkeypatc
         removed.append((Path(path).suffix, open_image(tmp_path / "out.zarr").shape))
         rmtree(path, *arguments, **keywords)
 
-    monkeypatch.setattr(write.shutil, "rmtree", look)
+    monkeypatch.setattr(shutil, "rmtree", look)
     write_array(tmp_path / "out.zarr", noise((30, 40)), "YX", overwrite=True)
     assert removed[0] == (".old", (30, 40))
 
@@ -253,7 +253,7 @@ def test_metadata_of_ome_zarr(tmp_path: Path) -> None:
     assert ome["version"] == "0.5"
     assert ome["multiscales"] == [
         {
-            "name": "mito",
+            "name": "image",
             "axes": [
                 {"name": "t", "type": "time"},
                 {"name": "c", "type": "channel"},
@@ -312,6 +312,17 @@ def test_tiff_is_tiled_compressed_and_ome(tmp_path: Path) -> None:
         assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
         assert 'PhysicalSizeXUnit="µm"' in tif.ome_metadata
         assert 'PhysicalSizeZ="2' in tif.ome_metadata
+
+
+def test_the_same_labels_make_the_same_tiff_whatever_it_is_called_and_however_it_was_filled(tmp_path: Path) -> None:
+    labels = noise((2, 700, 900), "uint32")
+    for name, chunk in (("a.tif", 64), ("b.ome.tif", 600)):
+        chunks = (1, chunk, chunk)
+        with staged_output(
+            tmp_path / name, shape=labels.shape, axes="ZYX", dtype="uint32", chunks=chunks, labels=True
+        ) as out:
+            out[:] = labels
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.ome.tif").read_bytes()
 
 
 def test_tiff_beyond_2_gb_is_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

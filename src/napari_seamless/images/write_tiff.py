@@ -18,9 +18,11 @@ from zarr.codecs import ZstdCodec
 from napari_seamless.errors import FileWriteError
 from napari_seamless.images.axes import spatial_axes
 from napari_seamless.images.blocks import boxes, chunks_of, merge_chunks
+from napari_seamless.images.description import Description
 
 _TILE = 512
 _TILE_STEP = 16
+_SHORTEST_SIDE = 64
 _BAND_BYTES = 32 * 2**20
 _BIG_BYTES = 2**31
 _SCAN_ELEMENTS = 2**22
@@ -29,16 +31,7 @@ TIFF_TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", 
 """Pixel types that OME-TIFF has."""
 
 
-def write_ome_tiff(
-    path: Path,
-    staged: zarr.Array[Any],
-    *,
-    name: str,
-    axes: str,
-    voxel_size_um: Sequence[float] | None,
-    channel_names: Sequence[str],
-    labels: bool,
-) -> None:
+def write_ome_tiff(path: Path, staged: zarr.Array[Any], described: Description) -> None:
     """Write a zarr array as a zlib-compressed OME-TIFF in tiles; BigTIFF from 2 GB of pixels on.
 
     Memory is bounded by a band of tiles, whatever the image's size.
@@ -49,23 +42,15 @@ def write_ome_tiff(
         The file to write.
     staged : zarr.Array
         The pixels.
-    name : str
-        The image's name in the metadata.
-    axes : str
-        Axes of ``staged``: a subset of ``TCZYX`` in that order.
-    voxel_size_um : sequence of float or None
-        One per spatial axis.
-    channel_names : sequence of str
-        One per channel, or none.
-    labels : bool
-        Store as uint16, or as uint32 where the largest id needs it.
+    described : Description
+        What the image is. Labels are stored as uint16, or as uint32 where the largest id needs it.
 
     Raises
     ------
     FileWriteError
         For labels below 0 or beyond 32 bits.
     """
-    dtype = _label_type(staged) if labels else np.dtype(staged.dtype)
+    dtype = _label_type(staged) if described.labels else described.dtype
     tile = tuple(min(_TILE, math.ceil(length / _TILE_STEP) * _TILE_STEP) for length in staged.shape[-2:])
     nbytes = math.prod(staged.shape) * dtype.itemsize
     with tifffile.TiffWriter(path, ome=True, bigtiff=nbytes >= _BIG_BYTES) as writer:
@@ -76,24 +61,18 @@ def write_ome_tiff(
             tile=tile,
             photometric="minisblack",
             compression="zlib",
-            metadata=_metadata(name, axes, staged.shape, voxel_size_um, channel_names),
+            metadata=_metadata(described),
         )
 
 
-def _metadata(
-    name: str,
-    axes: str,
-    shape: Sequence[int],
-    voxel_size_um: Sequence[float] | None,
-    channel_names: Sequence[str],
-) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"axes": axes, "Name": name}
-    for axis, size in zip(spatial_axes(axes), voxel_size_um or (), strict=False):
+def _metadata(described: Description) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": described.axes, "Name": described.kind}
+    for axis, size in zip(spatial_axes(described.axes), described.voxel_size_um or (), strict=False):
         metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
-    if channel_names:
-        metadata["Channel"] = {"Name": list(channel_names)}
+    if described.channel_names:
+        metadata["Channel"] = {"Name": list(described.channel_names)}
     # By default the UUID holds the time, and the same labels would never make the same file twice.
-    metadata["UUID"] = str(uuid.uuid5(uuid.NAMESPACE_URL, repr((metadata, tuple(shape)))))
+    metadata["UUID"] = str(uuid.uuid5(uuid.NAMESPACE_URL, repr((metadata, described.shape))))
     return metadata
 
 
@@ -118,16 +97,16 @@ def _label_type(staged: zarr.Array[Any]) -> np.dtype[Any]:
     return np.dtype(np.uint16 if highest < 2**16 else np.uint32)
 
 
-def create_staging(folder: Path, shape: Sequence[int], dtype: np.dtype[Any], chunks: Sequence[int]) -> zarr.Array[Any]:
+def create_staging(folder: Path, described: Description) -> zarr.Array[Any]:
     """Create a temporary zarr array to collect the pixels in: in single planes, which is how they are read again.
 
-    Its chunks divide ``chunks``, so regions that do not share one of ``chunks`` do not share one of its own.
+    Its chunks divide those described, so regions that do not share one of these do not share one of its own.
     """
     array: zarr.Array[Any] = zarr.create_array(
         folder,
-        shape=tuple(shape),
-        chunks=tuple(min(length, side) for length, side in zip(shape, _staging_chunks(chunks), strict=True)),
-        dtype=dtype,
+        shape=described.shape,
+        chunks=_staging_chunks(described),
+        dtype=described.dtype,
         fill_value=0,
         compressors=ZstdCodec(level=1),
         # All chunks in one folder: a folder for each index would take longer to remove than to fill.
@@ -136,8 +115,8 @@ def create_staging(folder: Path, shape: Sequence[int], dtype: np.dtype[Any], chu
     return array
 
 
-def _staging_chunks(chunks: Sequence[int]) -> tuple[int, ...]:
-    sides = [
-        math.gcd(side, _TILE) if side > 2 * _TILE and math.gcd(side, _TILE) >= 64 else side for side in chunks[-2:]
-    ]
-    return (1,) * (len(chunks) - 2) + tuple(sides)
+def _staging_chunks(described: Description) -> tuple[int, ...]:
+    sides = [math.gcd(side, _TILE) if side > 2 * _TILE else side for side in described.chunks[-2:]]
+    kept = [side if side >= _SHORTEST_SIDE else whole for side, whole in zip(sides, described.chunks[-2:], strict=True)]
+    planar = [min(side, length) for side, length in zip(kept, described.shape[-2:], strict=True)]
+    return (1,) * (len(described.shape) - 2) + tuple(planar)

@@ -11,22 +11,12 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from napari_seamless.images.axes import spatial_axes
+from napari_seamless.images.description import Description
 
 _TYPES = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 
 
-def create_ome_zarr(
-    folder: Path,
-    *,
-    name: str,
-    shape: Sequence[int],
-    axes: str,
-    dtype: np.dtype[Any],
-    chunks: Sequence[int],
-    voxel_size_um: Sequence[float] | None,
-    channel_names: Sequence[str],
-    labels: bool,
-) -> zarr.Array[Any]:
+def create_ome_zarr(folder: Path, described: Description) -> zarr.Array[Any]:
     """Create an OME-Zarr 0.5 image in an empty folder and return its array, at ``0`` below the folder.
 
     Chunks that are zero throughout take no space.
@@ -35,52 +25,38 @@ def create_ome_zarr(
     ----------
     folder : pathlib.Path
         Becomes the image's group.
-    name : str
-        The image's name in the metadata.
-    shape, axes, dtype, chunks
-        Of the array; ``axes`` is a subset of ``TCZYX`` in that order.
-    voxel_size_um : sequence of float or None
-        One per spatial axis.
-    channel_names : sequence of str
-        One per channel, or none.
-    labels : bool
-        Mark the image as a label image.
+    described : Description
+        What the image is.
     """
-    ome: dict[str, Any] = {"version": "0.5", "multiscales": [_multiscale(name, axes, voxel_size_um)]}
-    if labels:
+    ome: dict[str, Any] = {"version": "0.5", "multiscales": [_multiscale(described)]}
+    if described.labels:
         ome["image-label"] = {"version": "0.5"}
-    elif channel_names:
-        ome["omero"] = {"channels": [_channel(channel, dtype) for channel in channel_names]}
+    elif described.channel_names:
+        ome["omero"] = {"channels": [_channel(name, described.dtype) for name in described.channel_names]}
     group = zarr.open_group(folder, mode="a", zarr_format=3, attributes={"ome": ome})
     array: zarr.Array[Any] = group.create_array(
         "0",
-        shape=tuple(shape),
-        chunks=tuple(min(length, side) for length, side in zip(shape, chunks, strict=True)),
-        dtype=dtype,
+        shape=described.shape,
+        chunks=described.fitting_chunks,
+        dtype=described.dtype,
         fill_value=0,
-        dimension_names=list(axes.lower()),
+        dimension_names=list(described.axes.lower()),
         # Smaller than Blosc on labels, higher levels gain nothing, and a chunk that was damaged does not decode.
         compressors=ZstdCodec(level=1, checksum=True),
     )
     return array
 
 
-def _multiscale(name: str, axes: str, voxel_size_um: Sequence[float] | None) -> dict[str, Any]:
-    sizes = dict(zip(spatial_axes(axes), voxel_size_um or (), strict=False))
+def _multiscale(described: Description) -> dict[str, Any]:
+    sizes = dict(zip(spatial_axes(described.axes), described.voxel_size_um or (), strict=False))
+    scale = [float(sizes.get(axis, 1.0)) for axis in described.axes]
     return {
-        "name": name,
+        "name": described.kind,
         "axes": [
             {"name": axis.lower(), "type": _TYPES[axis]} | ({"unit": "micrometer"} if axis in sizes else {})
-            for axis in axes
+            for axis in described.axes
         ],
-        "datasets": [
-            {
-                "path": "0",
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": [float(sizes.get(axis, 1.0)) for axis in axes]}
-                ],
-            }
-        ],
+        "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}],
     }
 
 
