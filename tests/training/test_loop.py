@@ -259,9 +259,10 @@ def two_channels():
         (EXAMPLES, replace(QUICK, patch_size=(32, 32, 32)), {}, TrainingError, "patch_size needs 2 entries"),
         (EXAMPLES, replace(QUICK, device="cuda:77"), {}, DeviceError, "cuda:77"),
         (two_channels(), QUICK, {"input_kind": "grey"}, ChannelError, "channel"),
+        ([EXAMPLES[0], example(1, (16, 24, 24))], QUICK, {}, DatasetError, "all images must be 2D or all 3D"),
         ([*EXAMPLES, "folder"], QUICK, {}, DatasetError, "either folders or examples"),
     ],
-    ids=["dims", "classes", "patch grid", "patch dims", "device", "channels", "mixed"],
+    ids=["dims", "classes", "patch grid", "patch dims", "device", "channels", "two and three", "mixed"],
 )
 def test_what_does_not_fit_is_refused_before_training(examples, options, settings, error, message):
     with pytest.raises(error, match=message):

@@ -37,6 +37,11 @@ class TrainingExample:
         Object ids or class indices; 0 = background.
     dataset : str
         Name of the folder it comes from.
+
+    Raises
+    ------
+    DatasetError
+        If the labels are not whole numbers of at least 0 in the shape of the image.
     """
 
     name: str
@@ -44,6 +49,23 @@ class TrainingExample:
     image: Image
     labels: NDArray[np.integer[Any]]
     dataset: str = ""
+
+    def __post_init__(self) -> None:
+        labels, sizes = self.labels, self.image.sizes
+        if labels.dtype.kind not in "ui":
+            raise DatasetError(
+                f"labels are whole numbers, but those of {self.name} are {labels.dtype}: save them as uint16 or uint32"
+            )
+        if labels.size and labels.min() < 0:
+            raise DatasetError(
+                f"labels are at least 0, but those of {self.name} go down to {labels.min()}: use 0 for background"
+            )
+        found = tuple(sizes[axis] for axis in self.image.spatial_axes)
+        if labels.shape != found:
+            raise DatasetError(
+                f"labels must have the shape of their image, but those of {self.name} are {labels.shape} and the image "
+                f"is {found} along {self.image.spatial_axes}: save both at the same size"
+            )
 
     @property
     def spatial_dims(self) -> int:
@@ -62,6 +84,18 @@ def open_datasets(folders: Sequence[str | Path]) -> list[TrainingExample]:
     if not folders:
         raise DatasetError("training needs at least one data set: give a folder with images/ and labels/")
     examples = [example for folder in folders for example in open_dataset(folder)]
+    check_together(examples)
+    return examples
+
+
+def check_together(examples: Sequence[TrainingExample]) -> None:
+    """Check that one model can learn from all examples.
+
+    Raises
+    ------
+    DatasetError
+        If they mix 2D and 3D, or nothing is annotated.
+    """
     by_dims = {example.spatial_dims: example.name for example in examples}
     if len(by_dims) > 1:
         raise DatasetError(
@@ -71,7 +105,6 @@ def open_datasets(folders: Sequence[str | Path]) -> list[TrainingExample]:
         raise DatasetError(
             "all labels are empty (0 everywhere): there is nothing to learn, annotate some objects first"
         )
-    return examples
 
 
 def open_dataset(folder: str | Path) -> list[TrainingExample]:
@@ -150,12 +183,6 @@ def _read_groups(index: Path) -> dict[str, str]:
 def _read_example(dataset: str, name: str, image_path: Path, labels_path: Path, group: str) -> TrainingExample:
     image = _single_image(open_image(image_path), image_path)
     labels = _read_labels(labels_path)
-    found = tuple(image.sizes[axis] for axis in image.spatial_axes)
-    if labels.shape != found:
-        raise DatasetError(
-            f"labels must have the shape of their image, but {labels_path} is {labels.shape} and {image_path} is "
-            f"{found} along {image.spatial_axes}: save both at the same size"
-        )
     return TrainingExample(
         name=f"{dataset}/{name}", group=f"{dataset}/{group}", image=image, labels=labels, dataset=dataset
     )
@@ -186,13 +213,9 @@ def _read_labels(path: Path) -> NDArray[np.integer[Any]]:
     labels = labels.squeeze(singles)
     if labels.dtype == np.bool_:
         labels = labels.astype(np.uint8)
-    if labels.dtype.kind not in "ui":
-        raise DatasetError(f"labels are whole numbers, but {path} holds {labels.dtype}: save it as uint16 or uint32")
     if labels.ndim not in (2, 3) or any(image.sizes.get(axis, 1) > 1 for axis in "TCS"):
         raise DatasetError(
             f"labels have the axes YX or ZYX, but {path} has the shape {labels.shape} (axes {image.axes}): "
             "save one value for each pixel, without channels or colours"
         )
-    if labels.dtype.kind == "i" and labels.min() < 0:
-        raise DatasetError(f"labels are at least 0, but {path} goes down to {labels.min()}: use 0 for background")
     return labels

@@ -12,7 +12,7 @@ from napari_seamless.inference.devices import resolve_device, resolve_precision
 from napari_seamless.models.model import InputKind, Model, Task, create_model
 from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.networks.geometry import geometry, round_up
-from napari_seamless.training.dataset import TrainingExample, open_datasets
+from napari_seamless.training.dataset import TrainingExample, check_together, open_datasets
 from napari_seamless.training.options import TrainingOptions
 from napari_seamless.training.patches import PatchDrawer, check_example, prepare_source
 from napari_seamless.training.split import split_by_group
@@ -58,7 +58,10 @@ def read_examples(data: Sequence[str | Path | TrainingExample] | str | Path) -> 
     examples = [item for item in given if isinstance(item, TrainingExample)]
     if examples and len(examples) < len(given):
         raise DatasetError("give either folders or examples, not both")
-    return examples or open_datasets([item for item in given if isinstance(item, str | Path)])
+    if not examples:
+        return open_datasets([item for item in given if isinstance(item, str | Path)])
+    check_together(examples)
+    return examples
 
 
 def default_model(
