@@ -51,15 +51,18 @@ def _joined_channels(config: NetworkConfig, node: Node) -> int:
 
 def multiply_adds_per_pixel(config: NetworkConfig, level: int | None = None) -> float:
     """Return the multiply-adds of all convolutions, per pixel of the input (same padding, heads not counted)."""
+    return sum(
+        _share_of_pixels(config, node) * sum(multiply_adds_per_position(config, node))
+        for node in nodes_for(config, level)
+    )
+
+
+def multiply_adds_per_position(config: NetworkConfig, node: Node) -> tuple[float, float, float]:
+    """Return the multiply-adds of a node's up-sampling, first and second convolution, per position of its own grid."""
     window = KERNEL**config.spatial_dims
-    total = 0.0
-    for node in nodes_for(config, level):
-        into, between, out = block_channels(config, node)
-        per_position = window * (into * between + between * out)
-        if node[1]:
-            per_position += _upsampling_multiply_adds(config, node[0])
-        total += _share_of_pixels(config, node) * per_position
-    return total
+    into, between, out = block_channels(config, node)
+    raising = _upsampling_multiply_adds(config, node[0]) if node[1] else 0.0
+    return raising, window * into * between, window * between * out
 
 
 def _upsampling_multiply_adds(config: NetworkConfig, level: int) -> float:
