@@ -255,7 +255,8 @@ class Lineage:
             ) from error
         if version > FORMAT_VERSION:
             raise WorkspaceError(
-                f"{path} has format version {version}, this program reads up to {FORMAT_VERSION}: update napari-seamless"
+                f"{path} has format version {version}, this program reads up to {FORMAT_VERSION}: "
+                "update napari-seamless"
             )
         return state
 

@@ -82,7 +82,7 @@ class ChunkMemory:
         if pair is None:
             pair = ChunkPair(self._files["labels"].read(index), self._files["flags"].read(index))
             self._pairs[index] = pair
-            self._forget_some()
+            self.forget_some()
         self._pairs.move_to_end(index)
         return pair
 
@@ -143,7 +143,8 @@ class ChunkMemory:
         written = self._files["flags"].write(index, pair.flags, sync=sync)
         return written + self._files["labels"].write(index, pair.labels, sync=sync)
 
-    def _forget_some(self) -> None:
+    def forget_some(self) -> None:
+        """Forget chunks that are on disk, those that were not used for long, until memory is within its bound."""
         if len(self._pairs) <= self._most_pairs + len(self._dirty):
             return
         for index in list(self._pairs):

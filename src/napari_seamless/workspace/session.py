@@ -29,7 +29,7 @@ from napari_seamless.workspace.storage import open_storage
 
 
 class Workspace:
-    """One image's labels, what of them is verified, and their history; see `opening.open_workspace`. Close it at the end.
+    """One image's labels, what of them is verified, and their history: see `opening.open_workspace`. To be closed.
 
     Methods may be called from any thread. Pixels are counted along `axes`, the image's axes without channels.
 

@@ -238,6 +238,7 @@ class Storage:
             return
         with self._io_lock, named_errors(self.folder):
             with self.lock:
+                arrays = arrays and self._unsaved
                 snapshot = self._snapshot(arrays)
             self.written_bytes += self._journal.append(snapshot.entries)
             with self.lock:
@@ -283,6 +284,7 @@ class Storage:
         with self.lock:
             for index, pair in snapshot.chunks.items():
                 self.memory.saved(index, pair.version)
+            self.memory.forget_some()
             self.step_files.remove_all_but({step.id for step in self.steps})
         self._journal.begin_segment_if_long()
 
