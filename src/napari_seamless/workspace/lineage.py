@@ -192,26 +192,22 @@ class Lineage:
     def delete(self, name: str) -> None:
         """Move a model to the trash; `undo_delete` brings it back."""
         entry = self._entry(name, deleted=False)
-        current = self.current
+        entries, current = self.entries(with_deleted=True), self.current
         self._to_trash(name, name)
-        self._set_deleted(entry, True, None if current == name else current)
+        self._write(_with(entries, replace(entry, deleted=True)), None if current == name else current)
 
     def undo_delete(self, name: str) -> None:
         """Bring a model back out of the trash."""
         entry = self._entry(name, deleted=True)
+        entries = self.entries(with_deleted=True)
         with named_errors(self.folder):
             (self.folder / TRASH / name).rename(self.folder / name)
-        self._set_deleted(entry, False, self.current)
+        self._write(_with(entries, replace(entry, deleted=False)), self.current)
 
     def _to_trash(self, name: str, name_there: str) -> None:
         with named_errors(self.folder):
             (self.folder / TRASH).mkdir(exist_ok=True)
             (self.folder / name).rename(self.folder / TRASH / name_there)
-
-    def _set_deleted(self, entry: LineageEntry, deleted: bool, current: str | None) -> None:
-        changed = replace(entry, deleted=deleted)
-        others = self.entries(with_deleted=True)
-        self._write([changed if other.name == entry.name else other for other in others], current)
 
     def _entry(self, name: str, *, deleted: bool | None = None) -> LineageEntry:
         entries = self.entries(with_deleted=True)
@@ -269,3 +265,7 @@ class Lineage:
 
 def _entries_in(state: dict[str, Any]) -> list[LineageEntry]:
     return [LineageEntry(**{**values, "trained_on": tuple(values["trained_on"])}) for values in state["models"]]
+
+
+def _with(entries: Sequence[LineageEntry], changed: LineageEntry) -> list[LineageEntry]:
+    return [changed if entry.name == changed.name else entry for entry in entries]
