@@ -40,7 +40,7 @@ class WorkspaceMachine(RuleBasedStateMachine):
             mock.patch.object(layout, "chunk_shape_for", small_chunk_shape),
             mock.patch.object(storage, "BLOCK_SIDE", 16),
             mock.patch.object(Flusher, "SECONDS_TO_JOURNAL", 3600.0),
-            mock.patch.object(os, "fsync", lambda handle: None),
+            mock.patch.object(os, "fsync", return_value=None),
         ]
         for patch in self.patches:
             patch.start()
