@@ -19,7 +19,6 @@ from napari_seamless.cli.options import (
     LevelOption,
     ModelOption,
     OverwriteOption,
-    Precision,
     PrecisionOption,
     TileSizeOption,
 )
@@ -76,7 +75,6 @@ def run_segmentation(
     model: str,
     *,
     axes: str | None = None,
-    precision: Precision = "auto",
     **options: Any,
 ) -> None:
     """Segment the file `image` into the file `out` and say what was done; `demo` comes through here too."""
@@ -92,7 +90,6 @@ def run_segmentation(
         opened,
         loaded,
         output=out,
-        precision=precision,
         on_event=reporter.on_event,
         should_stop=should_stop,
         **options,
