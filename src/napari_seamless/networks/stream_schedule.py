@@ -97,7 +97,9 @@ class StreamSchedule:
     def give(self) -> Span:
         """Return the planes for which all heads' features are there now, and count them as given."""
         start = self.given
-        self.given = min(self.made_before((0, level)) for level in self.levels)
+        # Shallow heads are ahead of deep ones, and begin and end beyond the wanted planes.
+        made = min(self.made_before((0, level)) for level in self.levels)
+        self.given = min(max(made, start), self.inner[1])
         return (start, self.given)
 
     def made_before(self, node: Node) -> int:
