@@ -62,6 +62,10 @@ class StreamedNetwork:
         """Return how a stream comes to the planes `inner`; its ``image`` says which planes must be fed."""
         return StreamSchedule(self.network.config, self.levels, self.axis, inner)
 
+    def open(self, inner: Span) -> Stream:
+        """Return a stream for the planes `inner` that has not been fed yet; any number may be open."""
+        return Stream(self.network, self.schedule(inner), 2 + self.axis)
+
     def run(self, chunks: Iterable[Tensor], inner: Span) -> Iterator[tuple[int, Tensor]]:
         """Stream an image and yield the deepest head's logits; see `run_heads`.
 
@@ -98,25 +102,24 @@ class StreamedNetwork:
         TileSizeError
             If the sizes across the streamed axis do not fit the network, or other planes come than are needed.
         """
-        run = _Run(self.network, self.schedule(inner), 2 + self.axis)
-        fed, needed = 0, run.schedule.image[1] - run.schedule.image[0]
+        stream = self.open(inner)
         for chunk in chunks:
-            fed += chunk.shape[2 + self.axis]
-            if fed > needed:
-                break
-            piece = run.push(chunk)
+            piece = stream.push(chunk)
             if piece is not None:
                 yield piece
-        if fed != needed:
-            first, stop = run.schedule.image
-            raise TileSizeError(
-                f"a stream for the planes {inner} is fed the {needed} planes from {first} to {stop}, "
-                f"not {'more' if fed > needed else fed}: take them from schedule(inner).image"
-            )
+        stream.close()
 
 
-class _Run:
-    """One stream on its way: the planes that wait between the nodes."""
+class Stream:
+    """One stream on its way: the planes that wait between the nodes.
+
+    Attributes
+    ----------
+    schedule : StreamSchedule
+        ``schedule.image`` says which planes must be pushed.
+    image_stop : int
+        The first plane of the image that has not been pushed yet.
+    """
 
     def __init__(self, network: NestedNetwork, schedule: StreamSchedule, dim: int) -> None:
         self.network, self.schedule, self.dim = network, schedule, dim
@@ -135,7 +138,18 @@ class _Run:
 
     @torch.inference_mode()
     def push(self, chunk: Tensor) -> tuple[int, Heads] | None:
-        """Take the next planes of the image, and return the planes of the logits that are there then."""
+        """Take the next planes of the image, and return what is there then; see `StreamedNetwork.run_heads`.
+
+        Returns
+        -------
+        start, heads : int, dict of int to Tensor
+            The first plane, and the logits by level. None if there are no new ones yet.
+
+        Raises
+        ------
+        TileSizeError
+            If the sizes across the streamed axis do not fit the network, or more planes come than are needed.
+        """
         self._check(chunk)
         self.image_stop += chunk.shape[self.dim]
         for step in self.schedule.advance(self.image_stop):
@@ -148,8 +162,22 @@ class _Run:
             self._forget((0, level))
         return given[0], heads
 
+    def close(self) -> None:
+        """Raise TileSizeError unless all planes were pushed."""
+        if self.image_stop != self.schedule.image[1]:
+            raise self._wrong_planes(f"{self.image_stop - self.schedule.image[0]}")
+
+    def _wrong_planes(self, found: str) -> TileSizeError:
+        first, stop = self.schedule.image
+        return TileSizeError(
+            f"a stream for the planes {self.schedule.inner} is fed the {stop - first} planes from {first} to {stop}, "
+            f"not {found}: take them from schedule(inner).image"
+        )
+
     def _check(self, chunk: Tensor) -> None:
-        """Raise TileSizeError unless the network takes such a cross-section."""
+        """Raise TileSizeError unless the network takes such a cross-section, and so many planes are needed."""
+        if self.image_stop + chunk.shape[self.dim] > self.schedule.image[1]:
+            raise self._wrong_planes("more")
         sizes = list(chunk.shape[2:])
         found = geometry(self.config, self.schedule.depth)
         sizes[self.dim - 2] = found.input_size(self.dim - 2, 1)
