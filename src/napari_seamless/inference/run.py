@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from napari_seamless.errors import Cancelled
 from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event, never_stop
 from napari_seamless.images.image import Image
 from napari_seamless.images.intensity import measure_range
+from napari_seamless.inference.allocator import warm_memory
 from napari_seamless.inference.backoff import TilePredictor, predictor_maker
 from napari_seamless.inference.executor import Run
 from napari_seamless.inference.plan import (
@@ -29,7 +31,7 @@ from napari_seamless.inference.plan import (
 from napari_seamless.inference.predictor import own_precision
 from napari_seamless.inference.results import OutputPaths, Results
 from napari_seamless.inference.source import Channel, source_of
-from napari_seamless.inference.tiles import all_planes
+from napari_seamless.inference.tiles import Tile, all_planes
 from napari_seamless.models.model import Model
 
 
@@ -103,7 +105,7 @@ def segment(
         keep_heads=uncertainty is not None and _has_heads_to_compare(model, level),
         calibrate=False,
     )
-    with ExitStack() as stack:
+    with warm_memory(), ExitStack() as stack:
         results = Results(stack, plan, model, image, paths)
         predict = _tile_predictor(image, model, plan, channel, on_event)
         n_objects = Run(plan, model, results, predict, on_event, should_stop).all_planes()
@@ -162,8 +164,8 @@ def predict_probabilities(
     predict = _tile_predictor(image, model, plan, channel, on_event)
     result = np.empty((model.config.out_channels, *plan.output_shape), np.float32)
     starts = [start for start, _ in plan.output_region]
-    for plane in all_planes(plan.planes):
-        for tile in plan.tiles:
+    with warm_memory():
+        for plane, tile in _every_tile(plan):
             if should_stop is not None and should_stop():
                 raise Cancelled("the prediction was stopped: nothing is returned")
             spans = [*((index, index + 1) for index in plane), *tile.inner]
@@ -171,6 +173,10 @@ def predict_probabilities(
             block = predict(plane, tile, predict.read(plane, tile)).probabilities
             result[(slice(None), *place)] = block.reshape(result[(slice(None), *place)].shape)
     return result
+
+
+def _every_tile(plan: SegmentationPlan) -> Iterator[tuple[tuple[int, ...], Tile]]:
+    return ((plane, tile) for plane in all_planes(plan.planes) for tile in plan.tiles)
 
 
 def _path(path: str | Path | None) -> Path | None:
