@@ -9,11 +9,13 @@ from skimage.measure import label
 from napari_seamless.viewer.sample_data import make_nuclei
 
 
-def test_tissue_is_a_colour_image():
+def test_tissue_comes_in_colour_and_with_its_nuclear_stain():
     viewer = ViewerModel()
-    (layer,) = viewer.open_sample("napari-seamless", "tissue")
-    assert layer.rgb
-    assert layer.data.shape == (512, 512, 3)
+    tissue, stain = viewer.open_sample("napari-seamless", "tissue")
+    assert tissue.rgb
+    assert tissue.data.shape == (512, 512, 3)
+    assert stain.data.shape == (512, 512)
+    assert not stain.visible
 
 
 def test_stack_of_nuclei_is_anisotropic_and_has_units():

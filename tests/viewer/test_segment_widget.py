@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QAbstractSlider, QApplication, QComboBox, QLabel, QLi
 from skimage.measure import label
 
 import napari_seamless as ns
+from napari_seamless.images.write import write_array
 
 from .conftest import TIMEOUT_MS, save_threshold_model
 
@@ -117,6 +118,29 @@ def test_chosen_channel_is_segmented(open_dock, segment_and_wait, spots):
     segment_and_wait(widget)
     labels = viewer.layers["channels · threshold"]
     np.testing.assert_array_equal(labels.data, above_middle(spots[::-1, ::-1]))
+
+
+def test_channels_that_are_layers_can_be_given_to_a_model_together(
+    open_dock, segment_and_wait, spots, library, tmp_path
+):
+    channels = np.stack([spots, spots[::-1]])
+    write_array(tmp_path / "two.ome.zarr", channels, "CYX", channel_names=("first", "second"))
+    config = ns.NetworkConfig(in_channels=2, features=(2, 2))
+    model = ns.create_model(config, seed=5)
+    ns.save_model(model, library / "pair")
+    viewer, widget = open_dock(model="pair")
+    viewer.open(tmp_path / "two.ome.zarr", plugin="napari-seamless")
+    box = widget.images.image_box
+    assert [box.itemText(index) for index in range(box.count())] == [
+        "two · second",
+        "two · first",
+        "two, all 2 channels",
+    ]
+    box.setCurrentIndex(2)
+    assert not widget.images.channel_box.isEnabled()
+    segment_and_wait(widget)
+    labels = viewer.layers["two · pair"].data
+    np.testing.assert_array_equal(labels, ns.segment(channels, model, axes="CYX"))
 
 
 def test_channel_axis_after_time_keeps_labels_under_every_channel(open_dock, segment_and_wait, spots):
@@ -233,6 +257,7 @@ def test_removing_the_labels_stops_the_run_for_good(open_dock, long_movie, qtbot
 def test_removing_the_image_stops_the_run_and_keeps_the_labels(open_dock, long_movie, qtbot):
     viewer, widget = open_dock(long_movie)
     start(qtbot, viewer, widget)
+    viewer.layers[-1].visible = False  # software OpenGL crashes when it draws what is left after a removal
     viewer.layers.remove("movie")
     wait_for_end(qtbot, widget)
     assert [layer.name for layer in viewer.layers] == ["movie · threshold (partial)"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_seamless.viewer.layers import METADATA_KEY, full_resolution
+from napari_seamless.viewer.reader import name_of
 
 if TYPE_CHECKING:
     import napari.layers
@@ -20,11 +22,14 @@ class ImageChoice:
     ----------
     layers : tuple of napari.layers.Image
         One layer, or one per channel.
+    name : str
+        What labels of this image are called after.
     text : str
         What the list shows.
     """
 
     layers: tuple[napari.layers.Image, ...]
+    name: str
     text: str
 
     @property
@@ -43,13 +48,14 @@ def image_choices(layers: Iterable[napari.layers.Layer]) -> list[ImageChoice]:
         file = layer.metadata.get(METADATA_KEY, {}).get("channels_of")
         if file is not None:
             groups.setdefault(file, []).append(layer)
-    single = [ImageChoice((layer,), layer.name) for layer in reversed(images)]
+    single = [ImageChoice((layer,), layer.name, layer.name) for layer in reversed(images)]
     return single + [_channels(file, group) for file, group in groups.items() if _belong_together(group)]
 
 
 def _channels(file: str, group: list[napari.layers.Image]) -> ImageChoice:
     ordered = sorted(group, key=lambda layer: layer.metadata[METADATA_KEY]["channel"])
-    return ImageChoice(tuple(ordered), f"{file}: all {len(group)} channels")
+    name = name_of(Path(file))
+    return ImageChoice(tuple(ordered), name, f"{name}, all {len(group)} channels")
 
 
 def _belong_together(group: list[napari.layers.Image]) -> bool:

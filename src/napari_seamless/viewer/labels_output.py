@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import napari
     import napari.layers
 
+    from napari_seamless.viewer.image_choice import ImageChoice
     from napari_seamless.viewer.segment_job import SegmentJob
 
 _SECONDS_BETWEEN_REFRESHES = 0.1
@@ -29,33 +30,33 @@ class LabelsOutput:
     Parameters
     ----------
     viewer : napari.Viewer
-    image_layer : napari.layers.Image
-        The image that is segmented; its axes, without ``S``, are those of ``job.request.source``.
+    image : ImageChoice
+        What is segmented; the axes of its layers, without ``S``, are those of ``job.request.source``.
     job : SegmentJob
     model_name : str
     """
 
-    def __init__(
-        self, viewer: napari.Viewer, image_layer: napari.layers.Image, job: SegmentJob, model_name: str
-    ) -> None:
+    def __init__(self, viewer: napari.Viewer, image: ImageChoice, job: SegmentJob, model_name: str) -> None:
         self.layer: napari.layers.Labels | None = None
-        self.image_layer = image_layer
+        self.image = image
         self._viewer = viewer
         self._job = job
         self._axes = job.request.source.axes.replace("S", "")
-        self._name = f"{image_layer.name} · {model_name}"
-        self._facts: dict[str, Any] = {"kind": "labels", "image": image_layer.name, "model": model_name}
-        self._placement = labels_placement(image_layer, self._axes, job.request.region, _image_shape(job, self._axes))
+        self._name = f"{image.name} · {model_name}"
+        self._facts: dict[str, Any] = {"kind": "labels", "image": image.name, "model": model_name}
+        self._placement = labels_placement(
+            image.layers[0], self._axes, job.request.region, _image_shape(job, self._axes)
+        )
         self._next_refresh = 0.0
         self._is_unwanted = False
 
     def concerns(self, layer: object) -> bool:
         """Whether a layer is the image or the labels of this run."""
-        return layer == self.image_layer or (self.layer is not None and layer == self.layer)
+        return layer in self.image.layers or (self.layer is not None and layer == self.layer)
 
     def layer_removed(self, layer: object) -> None:
         """Bring nothing into the viewer any more when its user removed the labels."""
-        self._is_unwanted = self._is_unwanted or layer != self.image_layer
+        self._is_unwanted = self._is_unwanted or layer not in self.image.layers
 
     def show_tiles(self) -> None:
         """Show the tiles that were finished since the last call, if the view shows any of them."""

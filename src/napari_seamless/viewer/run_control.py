@@ -17,8 +17,8 @@ from napari_seamless.viewer.wording import count, duration, plan_line
 
 if TYPE_CHECKING:
     import napari
-    import napari.layers
 
+    from napari_seamless.viewer.image_choice import ImageChoice
     from napari_seamless.viewer.worker import Worker
 
 _LOOK_MS = 100
@@ -55,11 +55,11 @@ class RunControl(QObject):
         """Whether a run is in progress."""
         return self.job is not None
 
-    def start(self, request: SegmentRequest, image_layer: napari.layers.Image, model_name: str) -> None:
+    def start(self, request: SegmentRequest, image: ImageChoice, model_name: str) -> None:
         """Start a run."""
         self.job = SegmentJob(request, self._worker)
-        self._output = LabelsOutput(self._viewer, image_layer, self.job, model_name)
-        self._activity = progress(total=0, desc=f"Segmenting {image_layer.name}")
+        self._output = LabelsOutput(self._viewer, image, self.job, model_name)
+        self._activity = progress(total=0, desc=f"Segmenting {image.name}")
         self._notice = ""
         self._look.start()
         self._look_at_job()

@@ -13,13 +13,14 @@ from napari_seamless.errors import SeamlessError
 from napari_seamless.viewer.controls import combo, set_available, set_choices, side_by_side, single_shot, stacked
 from napari_seamless.viewer.image_picker import ImagePicker
 from napari_seamless.viewer.model_picker import ModelPicker
+from napari_seamless.viewer.napari_versions import camera_of
 from napari_seamless.viewer.output_control import OutputControl
 from napari_seamless.viewer.planner import Planner
 from napari_seamless.viewer.run_control import RunControl
 from napari_seamless.viewer.run_panel import RunPanel
 from napari_seamless.viewer.scope_control import Scope, ScopeControl
 from napari_seamless.viewer.segment_job import SegmentRequest, devices, models
-from napari_seamless.viewer.view_region import NotInView, RegionDict, camera_of, current_slice, visible_field
+from napari_seamless.viewer.view_region import NotInView, RegionDict, current_slice, visible_field
 from napari_seamless.viewer.wording import plan_line
 from napari_seamless.viewer.worker import Worker
 
@@ -116,7 +117,7 @@ class SegmentWidget(QWidget):
             return
         request = self._request()
         self.planner.forget()
-        self.run.start(request, self.images.choice.layers[0], self.models.model.name)
+        self.run.start(request, self.images.choice, self.models.model.name)
 
     def _request(self) -> SegmentRequest:
         return SegmentRequest(

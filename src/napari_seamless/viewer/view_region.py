@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from napari_seamless.viewer.napari_versions import camera_of, canvas_size, shows_grid
 
 if TYPE_CHECKING:
     import napari
@@ -61,7 +63,7 @@ def visible_field(viewer: napari.Viewer, layer: napari.layers.Image, axes: str) 
     """
     if viewer.dims.ndisplay == 3:
         raise NotInView("The 3D view has no visible field: switch to 2D.")
-    if viewer.canvas.grid.enabled:
+    if shows_grid(viewer):
         raise NotInView("The grid view shows several fields: leave the grid first.")
     _require_plane_in_view(viewer, layer, axes)
     corners = np.array([layer.world_to_data(corner) for corner in _canvas_corners(viewer)])
@@ -85,11 +87,6 @@ def _require_plane_in_view(viewer: napari.Viewer, layer: napari.layers.Image, ax
         raise NotInView(f"The view shows the axes {shown}: turn it so that it shows Y and X.")
 
 
-def camera_of(viewer: napari.Viewer) -> Any:
-    """Return the camera."""
-    return viewer.scene.camera
-
-
 def _shown_axes(viewer: napari.Viewer, layer: napari.layers.Image) -> set[int]:
     """Return the layer's axes that the canvas shows; napari aligns layers by their last axes."""
     missing = viewer.dims.ndim - layer.ndim
@@ -105,7 +102,7 @@ def _canvas_corners(viewer: napari.Viewer) -> list[np.ndarray]:
     displayed = list(viewer.dims.displayed)
     camera = camera_of(viewer)
     centre = np.array(camera.center[-2:], dtype=float)
-    half = np.array(viewer.canvas.size, dtype=float) / camera.zoom / 2
+    half = np.array(canvas_size(viewer), dtype=float) / camera.zoom / 2
     corners = []
     for signs in itertools.product((-1, 1), repeat=2):
         corner = _world_point(viewer)
