@@ -29,7 +29,8 @@ def _one(case: Case, size: int, tile_size: int, precision: str) -> dict[str, obj
     model = case.model()
     options = {"axes": case.axes, "level": case.level, "device": "cpu", "precision": precision}
     smallest = 2**case.level
-    ns.predict_probabilities(np.zeros((smallest,) * case.spatial_dims), model, tile_size=smallest, **options)
+    # Loads everything that a run imports: not the run's own memory.
+    ns.segment(np.zeros((smallest,) * case.spatial_dims), model, tile_size=smallest, **options)
     image = image_for(case, size)
     plan = ns.plan_segmentation(image, model, calibrate=False, tile_size=tile_size, **options)
     before = psutil.Process().memory_info().rss

@@ -30,7 +30,7 @@ def _machine(results: dict[str, Any]) -> str:
     found = results["machine"]
     note = f" {found['note']}" if found.get("note") else ""
     return (
-        f"{found['cpu']}, {found['threads']} threads, torch {found['torch']}, MONAI {found['monai']}, "
+        f"{found['cpu']}, threads: {found['threads']}, torch {found['torch']}, MONAI {found['monai']}, "
         f"{found['date']}.{note}"
     )
 
@@ -45,7 +45,7 @@ def _speeds(results: dict[str, Any]) -> str:
             [
                 case["case"],
                 image,
-                *(f"{rate[name]:.3f}" for name in ORDER),
+                *(f"{rate[name]:.3f}" if name in rate else "not run" for name in ORDER),
                 f"{ratio['MONAI, default']:.1f}",
                 f"{ratio['MONAI, tuned']:.1f}",
                 f"{_paired(case, 'MONAI, default', 'ours, fp32'):.1f}",
@@ -76,7 +76,7 @@ def _parts(results: dict[str, Any]) -> str:
         for name, steps in results["parts"].items()
         for step in steps
     ]
-    return "### What each part brings: one pass over 640 x 640\n\n" + _table(
+    return "### What each part brings: one pass over 1216 x 1216\n\n" + _table(
         ["network", "step", "Mpx/s of input", "page faults a pass"], rows
     )
 
@@ -121,7 +121,7 @@ def _plot(results: dict[str, Any], path: Path) -> None:
     width = 0.8 / len(ORDER)
     for index, name in enumerate(ORDER):
         places = [number + (index - len(ORDER) / 2) * width for number in range(len(cases))]
-        axes.bar(places, [case["rate"][name] for case in cases], width, label=name)
+        axes.bar(places, [case["rate"].get(name, float("nan")) for case in cases], width, label=name)
     axes.set_xticks(range(len(cases)), [case["case"] for case in cases])
     axes.set_ylabel("megapixels (megavoxels) a second")
     axes.set_yscale("log")

@@ -25,14 +25,17 @@ from report import write_report
 import napari_seamless as ns
 
 TILE_SIDES = (320, 448, 576, 704, 960, 1216, 1472, 1984)
-MEMORY_SIZES = {2: (960, 480), 3: (128, 64)}
-"""Image side and tile size for the memory table: several tiles, and small enough for a laptop."""
+PARTS_SIDE = 1216
+"""Large enough that activations pass 32 MiB, above which glibc always asks the kernel."""
+
+MEMORY_SIZES = {2: (960, 480), 3: (64, 64)}
+"""Image side and tile size for the memory table: small enough for a laptop."""
 
 
-def measure(case: Case, size: int, repeats: int, device: str) -> dict[str, Any]:
+def measure(case: Case, size: int, repeats: int, device: str, without: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return seconds of every contender, in turns."""
     image = image_for(case, size)
-    ways = contenders(case, image, device)
+    ways = {name: way for name, way in contenders(case, image, device).items() if name not in without}
     ways["bare forward"]()  # loads everything once
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats):
@@ -85,6 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="of torch; by default as many as it takes")
     parser.add_argument("--note", default="", help="a sentence about the conditions, for the page")
     parser.add_argument("--parts", default="cases,parts,tiles,memory", help="what to measure")
+    parser.add_argument("--without", default="", help="contenders to leave out, for example 'overlap loop'")
     parser.add_argument("--add", action="store_true", help="keep earlier results of what is not measured now")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--results", type=Path, default=Path("benchmarks/speed/results.json"))
@@ -116,11 +120,11 @@ def _measured(cases: list[Case], chosen: argparse.Namespace) -> dict[str, Any]:
     wanted = chosen.parts.split(",")
     for case in cases if "cases" in wanted else []:
         size = chosen.size if case.spatial_dims == 2 else chosen.size_3d
-        _replace(results["cases"], measure(case, size, chosen.repeats, chosen.device))
+        _replace(results["cases"], measure(case, size, chosen.repeats, chosen.device, tuple(chosen.without.split(","))))
         _keep(results, chosen)
     for case in cases if "parts" in wanted else []:
         if case.spatial_dims == 2 and case.level == 4:
-            results["parts"][case.name] = measure_parts(case, 640, chosen.repeats)
+            results["parts"][case.name] = measure_parts(case, PARTS_SIDE, chosen.repeats)
     _keep(results, chosen)
     if not chosen.quick and "tiles" in wanted:
         results["tiles"] = measure_tiles(CASES[0], TILE_SIDES, 96, chosen.repeats)

@@ -8,7 +8,7 @@ from math import prod
 from napari_seamless.errors import TileSizeError
 from napari_seamless.inference.tiles import Span, check_tile_size, whole_region_tile
 from napari_seamless.networks.config import NetworkConfig
-from napari_seamless.networks.cost import peak_values_per_pixel
+from napari_seamless.networks.cost import peak_values_per_pixel, weight_values
 from napari_seamless.networks.geometry import Geometry, round_up
 
 BYTES_PER_VALUE = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2}
@@ -25,18 +25,30 @@ at 1472² and 0.94 at 1984²; the network itself is as fast at every size. In 3D
 """
 
 
+HEAP_SLACK = 1.3
+"""Memory a heap holds for each byte in use: freed blocks of one layer rarely fit the next one exactly."""
+
+WEIGHT_COPIES = 3
+"""The model's own float32 weights are copied, folded, and laid out for the device, one beside the other."""
+
+FIXED_BYTES = 64 * 2**20
+"""Workspaces of the device's libraries, and threads."""
+
+
 def network_bytes(
     config: NetworkConfig, level: int, outer_shape: Sequence[int], precision: str, *, keep_heads: bool = False
 ) -> int:
     """Return the predicted peak of the memory for running the network once on an outer region.
 
     Activations as `peak_values_per_pixel` counts them, and the region as it is read and normalised, in float32,
-    beside the class probabilities that come out.
+    beside the class probabilities that come out; what an allocator needs on top; and what does not depend on the
+    region. The three constants are fitted to measured runs: docs/performance.md has predictions beside measurements.
     """
     activations = peak_values_per_pixel(config, level, keep_heads=keep_heads) * BYTES_PER_VALUE[precision]
     heads = len(config.levels) if keep_heads else 1
     around = 4 * (2 * config.in_channels + 2 * heads * config.out_channels)
-    return int(prod(outer_shape) * (activations + around))
+    weights = WEIGHT_COPIES * 4 * weight_values(config, level)
+    return int(prod(outer_shape) * (HEAP_SLACK * activations + around) + weights + FIXED_BYTES)
 
 
 def choose_tile_size(

@@ -65,6 +65,19 @@ def multiply_adds_per_position(config: NetworkConfig, node: Node) -> tuple[float
     return raising, window * into * between, window * between * out
 
 
+def weight_values(config: NetworkConfig, level: int | None = None) -> int:
+    """Return the number of weights of the nodes that a level needs (heads, biases and batch norm not counted)."""
+    window = KERNEL**config.spatial_dims
+    total = 0
+    for node in nodes_for(config, level):
+        into, between, out = block_channels(config, node)
+        total += window * (into * between + between * out)
+        if node[1]:
+            taps = prod(config.poolings[node[0]]) if config.upsample == "transposed" else 1
+            total += config.features[node[0] + 1] * up_channels(config, node[0]) * taps
+    return total
+
+
 def _upsampling_multiply_adds(config: NetworkConfig, level: int) -> float:
     into, out = config.features[level + 1], up_channels(config, level)
     if config.upsample == "transposed":
