@@ -61,6 +61,13 @@ class Predictor:
     fused : bool
         Let oneDNN compute convolution and ReLU in one step where it can (CPU, float32 and bf16): the same numbers,
         faster. False: the plain modules, the reference.
+
+    Attributes
+    ----------
+    network : NestedNetwork
+        As it is run.
+    levels : tuple of int
+        The heads that are run, the deepest last.
     """
 
     def __init__(
@@ -82,19 +89,24 @@ class Predictor:
         self.network = _prepared(model.network, level).to(self.device, self.dtype)
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # torch's stubs lack it
         self.is_fused = fused and fuse(self.network)
+        heads = tuple(sorted(int(head) for head in self.network.classifiers))
+        self.levels = heads if accurate or keep_heads else heads[-1:]
         self.transfer = Transfer(self.device, self.dtype, self.memory_format)
 
     def __call__(self, outer: NDArray[np.float32]) -> Prediction:
         """Predict one outer region, (C, *outer) float32."""
         with torch.inference_mode():
             batch = self.transfer.to_device(outer)
-            if not (self.accurate or self.keep_heads):
-                return Prediction(self.transfer.to_host(probabilities_of(self.network(batch)))[0])
-            by_level = self.network.heads(batch)
-            heads = [probabilities_of(by_level.pop(level)) for level in sorted(by_level)]
-            chosen = sum(heads[1:], start=heads[0]) / len(heads) if self.accurate else heads[-1]
-            kept = self.transfer.to_host(torch.cat(heads)) if self.keep_heads else None
-            return Prediction(self.transfer.to_host(chosen)[0], kept)
+            if len(self.levels) > 1:
+                return self.prediction_of(self.network.heads(batch))
+            return self.prediction_of({self.levels[0]: self.network(batch)})
+
+    def prediction_of(self, logits: dict[int, Tensor]) -> Prediction:
+        """Return what logits, (1, C, *spatial) by level, say; `logits` is emptied on the way."""
+        heads = [probabilities_of(logits.pop(level)) for level in sorted(logits)]
+        chosen = sum(heads[1:], start=heads[0]) / len(heads) if self.accurate else heads[-1]
+        kept = self.transfer.to_host(torch.cat(heads)) if self.keep_heads else None
+        return Prediction(self.transfer.to_host(chosen)[0], kept)
 
 
 def probabilities_of(logits: Tensor) -> Tensor:

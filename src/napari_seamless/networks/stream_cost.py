@@ -81,62 +81,67 @@ def _peak_values(config: NetworkConfig, levels: Sequence[int], axis: int, inner:
     """Go through a stream as `stream.py` does, with numbers of planes in place of tensors."""
     found = geometry(config, max(levels))
     # A stream that has begun and is not yet ending repeats itself: a longer one holds no more.
-    settled = 2 * found.halo[axis] + 8 * max(chunk_planes, found.alignment[axis])
+    settled = 2 * found.halo[axis] + 4 * max(chunk_planes, found.alignment[axis])
     schedule = StreamSchedule(config, levels, axis, (inner[0], min(inner[1], inner[0] + settled)))
-    held = {node: schedule.spans[node][0] for node in schedule.nodes}
+    waiting = _Waiting(schedule, axis)
     first, stop = schedule.image
     peak = 0.0
     for arrived in range(first, stop, chunk_planes):
         for step in schedule.advance(min(arrived + chunk_planes, stop)):
-            waiting = _waiting_values(schedule, held, axis) - _values_of(config, step.node, _length(step.made), axis)
-            peak = max(peak, waiting + _gathered_values(config, step, axis))
+            share = waiting.shares[step.node[0]]
+            peak = max(peak, waiting.values + _gathered_values(config, step, axis, waiting.shares))
             for source in inputs_of(config, step.node):
-                held[source] = max(held[source], schedule.wanted_from(source))
-            waiting = _waiting_values(schedule, held, axis) - _values_of(config, step.node, _length(step.made), axis)
-            peak = max(peak, waiting + _convolved_values(config, step, axis))
+                waiting.forget(source)
+            peak = max(peak, waiting.values + share * _convolved_values(config, step))
+            waiting.values += share * config.features[step.node[0]] * _length(step.made)
         schedule.give()
         for level in schedule.levels:
-            held[(0, level)] = max(held[(0, level)], schedule.wanted_from((0, level)))
+            waiting.forget((0, level))
     fed_and_given = config.in_channels + len(schedule.levels) * config.out_channels
     return peak + fed_and_given * max(chunk_planes, found.alignment[axis])
 
 
-def _waiting_values(schedule: StreamSchedule, held: dict[Node, int], axis: int) -> float:
-    """Values in the queues between the nodes, and those that convolutions keep."""
-    config, total = schedule.config, 0.0
-    for node in schedule.nodes:
-        into, between, _ = block_channels(config, node)
-        total += _values_of(config, node, max(schedule.made_before(node) - held[node], 0), axis)
-        total += KEPT * (into + between) * _share_of_cross_section(config, node[0], axis)
-    return total
+class _Waiting:
+    """The values in the queues between the nodes, and those that convolutions keep."""
+
+    def __init__(self, schedule: StreamSchedule, axis: int) -> None:
+        self.schedule = schedule
+        self.shares = [_share_of_cross_section(schedule.config, level, axis) for level in range(schedule.depth + 1)]
+        self.held = {node: schedule.spans[node][0] for node in schedule.nodes}
+        self.values = 0.0
+        for node in schedule.nodes:
+            into, between, _ = block_channels(schedule.config, node)
+            self.values += self.shares[node[0]] * KEPT * (into + between)
+
+    def forget(self, node: Node) -> None:
+        """Let go of the planes of `node` that nothing reads any more."""
+        gone = min(self.schedule.wanted_from(node), self.schedule.made_before(node)) - self.held[node]
+        if gone > 0:
+            self.held[node] += gone
+            self.values -= self.shares[node[0]] * self.schedule.config.features[node[0]] * gone
 
 
-def _gathered_values(config: NetworkConfig, step: Step, axis: int) -> float:
+def _gathered_values(config: NetworkConfig, step: Step, axis: int, shares: Sequence[float]) -> float:
     """Values that are alive while a step's input is put together: what is joined, and what is pooled or up-sampled."""
     level, column = step.node
     into, _, _ = block_channels(config, step.node)
-    share = _share_of_cross_section(config, level, axis)
     planes = _length(step.joined)
     joined = into * (planes + KEPT)
     if column:
-        return share * (joined + up_channels(config, level) * planes)
+        return shares[level] * (joined + up_channels(config, level) * planes)
     if level == 0:
-        return share * joined
+        return shares[level] * joined
     above = config.features[level - 1] * planes * config.poolings[level - 1][axis]
-    return share * (joined + into * planes) + _share_of_cross_section(config, level - 1, axis) * above
+    return shares[level] * (joined + into * planes) + shares[level - 1] * above
 
 
-def _convolved_values(config: NetworkConfig, step: Step, axis: int) -> float:
-    """Values that are alive in a block: each convolution's input and result."""
+def _convolved_values(config: NetworkConfig, step: Step) -> float:
+    """Values that are alive in a block, per pixel of its own cross-section: each convolution's input and result."""
     into, between, out = block_channels(config, step.node)
     planes = _length(step.joined)
     first = into * (planes + KEPT) + between * planes
     second = between * (planes + KEPT) + max(between * planes, out * _length(step.made))
-    return _share_of_cross_section(config, step.node[0], axis) * max(first, second)
-
-
-def _values_of(config: NetworkConfig, node: Node, planes: int, axis: int) -> float:
-    return config.features[node[0]] * planes * _share_of_cross_section(config, node[0], axis)
+    return max(first, second)
 
 
 def _share_of_cross_section(config: NetworkConfig, level: int, axis: int) -> float:
