@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def test_verify_measures_a_seamless_model(run: Callable[..., object], semantic_m
     assert answer.code == 0, answer.err
     assert "largest difference between class probabilities" in answer.out
     assert "seamless: within rounding" in answer.out
+
+
+def test_verify_compares_the_fast_precision_with_float32(run: Callable[..., object], semantic_model: Path) -> None:
+    answer = run("models", "verify", semantic_model, "--device", "cpu")
+    assert re.search(r"against fp32: the same class for \d+\.\d+% of the pixels", answer.out)
 
 
 def test_verify_fails_for_a_model_with_seams(

@@ -58,11 +58,12 @@ def info(model: ModelArgument) -> None:
 
 @models_app.command("verify")
 def verify(model: ModelArgument, level: VerifiedLevelOption = None, device: DeviceOption = "auto") -> None:
-    """Run a model on one region under two tile grids and untiled, and print the largest difference."""
+    """Compare a model's results under two tile grids and untiled, and in the fast precision and float32."""
     from napari_seamless.inference.selftest import TOLERANCE, seam_self_test
     from napari_seamless.models.library import load_model
 
-    report = seam_self_test(load_model(model), level=level, device=device)
+    loaded = load_model(model)
+    report = seam_self_test(loaded, level=level, device=device)
     grids = " and of ".join(sizes_text(size) for size in report.tile_sizes)
     print(
         f"{sizes_text(report.shape)} pixels in tiles of {grids}, and untiled (level {report.level}, {report.device}):"
@@ -74,6 +75,16 @@ def verify(model: ModelArgument, level: VerifiedLevelOption = None, device: Devi
             f"but do by {report.largest_difference:.2g}; expect borders of tiles to show"
         )
     print(f"seamless: within rounding ({TOLERANCE:g})")
+    _report_fidelity(loaded, level, device)
+
+
+def _report_fidelity(model: Model, level: int | None, device: str) -> None:
+    """Print how far the precision that a run would take agrees with float32; no reason to fail: fp32 can be chosen."""
+    from napari_seamless.inference.fidelity import LEAST_AGREEMENT, fidelity_test
+
+    report = fidelity_test(model, level="auto" if level is None else level, device=device)
+    print(f"{report.precision} against fp32: the same class for {report.agreement:.3%} of the pixels", end="")
+    print("" if report.faithful else f", less than {LEAST_AGREEMENT:.1%}: use --precision fp32 where it matters")
 
 
 def _card_rows(model: Model) -> list[tuple[str, str]]:
