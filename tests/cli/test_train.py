@@ -98,3 +98,17 @@ def test_interrupted_training_keeps_the_best_weights(
     assert f"the best weights are in {tmp_path / 'discs'}" in errors
     assert "Traceback" not in errors
     assert load_model(tmp_path / "discs").card.scores
+
+
+def test_training_goes_on_from_a_model(run: Callable[..., object], dataset: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert run("train", dataset, "--out", first, "--epochs", 1, *TINY).code == 0
+    words = ("--start-from", first, "--epochs", 1, "--learning-rate", 1e-9, "--patch-size", "32,32", "--device", "cpu")
+    answer = run("train", dataset, "--out", second, *words)
+    assert answer.code == 0, answer.err
+    before, after = load_model(first), load_model(second)
+    assert (after.name, after.parent, after.config) == ("second", "first", before.config)
+    kernels = [name for name, values in before.network.state_dict().items() if values.ndim == 4]
+    for name in kernels:
+        difference = after.network.state_dict()[name] - before.network.state_dict()[name]
+        assert float(difference.abs().max()) < 1e-5
