@@ -58,6 +58,7 @@ def spreads_to_inner_region(config: NetworkConfig, distance: int, axis: int = 0,
     for other in range(len(sizes)):
         if other != axis:  # other axes only need to exist
             start[other], sizes[other] = 0, 2 * m[other]
+    torch.manual_seed(0)  # where max-unpooling puts a value, and so whether NaN gets as far as it can, is up to chance
     image = torch.rand(1, 1, *sizes, dtype=torch.float64)
     image.select(2 + axis, start[axis] - distance).fill_(torch.nan)
     network = build_network(config).double().eval()
