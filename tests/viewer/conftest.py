@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 from npe2 import PluginManager
 
 import napari_seamless as ns
 from napari_seamless.images.intensity import Normalization
 
 TIMEOUT_MS = 30_000
+
+
+def above_middle(image: np.ndarray) -> np.ndarray:
+    """What the threshold model answers."""
+    low, high = image.min(), image.max()
+    return (image > low + (high - low) / 2).astype(np.uint8)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,3 +98,11 @@ def spots() -> np.ndarray:
         for left in range(5, 110, 30):
             image[top : top + 9, left : left + 11] = 200
     return image
+
+
+@pytest.fixture
+def notifications() -> Iterator[list[Any]]:
+    """The notifications that napari shows during a test."""
+    notification_manager.records.clear()
+    yield notification_manager.records
+    notification_manager.records.clear()
