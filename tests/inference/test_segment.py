@@ -295,7 +295,7 @@ def test_out_of_memory(monkeypatch: pytest.MonkeyPatch, most: dict, devices_used
     model, image = instance_model(), gradient((90, 100))
     expected = segment(image, model, axes="YX", device="cpu", precision="fp32")
     tiny = TinyDevice(most)
-    monkeypatch.setattr("napari_seamless.inference.run.predictor_maker", tiny.maker)
+    monkeypatch.setattr("napari_seamless.inference.pieces.predictor_maker", tiny.maker)
     events: list[Event] = []
     labels = segment(image, model, axes="YX", device="cuda:0", tile_size=64, precision="fp32", on_event=events.append)
     assert np.array_equal(labels, expected)
@@ -306,7 +306,7 @@ def test_out_of_memory(monkeypatch: pytest.MonkeyPatch, most: dict, devices_used
 
 @pytest.mark.usefixtures("two_devices")
 def test_out_of_memory_everywhere_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_seamless.inference.run.predictor_maker", TinyDevice({"cuda:0": 0, "cpu": 0}).maker)
+    monkeypatch.setattr("napari_seamless.inference.pieces.predictor_maker", TinyDevice({"cuda:0": 0, "cpu": 0}).maker)
     with pytest.raises(OutOfMemoryError, match=r"smallest tile \(4, 4\) .* does not fit"):
         segment(gradient((90, 100)), instance_model(), axes="YX", device="cuda:0", precision="fp32")
 

@@ -24,10 +24,10 @@ MakePredictor = Callable[[str, str], Predict]
 """Returns a predictor for a device and a precision."""
 
 
-def predictor_maker(model: Model, plan: SegmentationPlan) -> MakePredictor:
+def predictor_maker(model: Model, plan: SegmentationPlan) -> Callable[[str, str], Predictor]:
     """Return what makes predictors for `plan`."""
 
-    def make(device: str, precision: str) -> Predict:
+    def make(device: str, precision: str) -> Predictor:
         return Predictor(
             model,
             level=plan.level,

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import Cancelled
 from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event
-from napari_seamless.inference.backoff import TilePredictor
-from napari_seamless.inference.pipeline import overlapped
+from napari_seamless.inference.pieces import Pieces
 from napari_seamless.inference.plan import SegmentationPlan
 from napari_seamless.inference.predictor import Prediction
 from napari_seamless.inference.results import Results
-from napari_seamless.inference.tiles import Tile, all_planes
+from napari_seamless.inference.tiles import Span, all_planes
 from napari_seamless.models.model import Model
 from napari_seamless.objects.instances import instances_from_states, states_from_probabilities
 from napari_seamless.objects.stitch import stitch_instances
@@ -30,20 +29,21 @@ class Run:
 
     Attributes
     ----------
-    plan, model, results, predict
+    plan, model, results, pieces
         What is run, and where its results go.
     on_event, should_stop : callable
-    tiles_done, objects_found : int
-        How far it is.
+    tiles_done, pieces_written, objects_found : int
+        How far it is: pieces that were reported, and pieces whose results were stored.
     """
 
     plan: SegmentationPlan
     model: Model
     results: Results
-    predict: TilePredictor
+    pieces: Pieces
     on_event: OnEvent
     should_stop: ShouldStop
     tiles_done: int = 0
+    pieces_written: int = 0
     objects_found: int = 0
     first_tile_at: float = field(init=False, default=0.0)
 
@@ -51,12 +51,7 @@ class Run:
         """Run everything; return the number of objects, or None for classes."""
         self.first_tile_at = time.perf_counter()
         for plane in all_planes(self.plan.planes):
-            finished = overlapped(
-                self.plan.tiles,
-                partial(self.predict.read, plane),
-                partial(self._predict, plane),
-                partial(self._write, plane),
-            )
+            finished = self.pieces.of_plane(plane, partial(self._write, plane))
             try:
                 for place, block in finished:
                     self._report(place, block)
@@ -66,24 +61,20 @@ class Run:
                 self._objects_of(plane)
         return self.objects_found if self.model.task == "instances" else None
 
-    def _predict(self, plane: tuple[int, ...], tile: Tile, outer: NDArray[np.float32]) -> Prediction:
-        if self.should_stop():
-            raise Cancelled("no further tile is started")
-        return self.predict(plane, tile, outer)
-
     def _write(
-        self, plane: tuple[int, ...], tile: Tile, prediction: Prediction
+        self, plane: tuple[int, ...], inner: tuple[Span, ...], prediction: Prediction
     ) -> tuple[tuple[slice, ...], NDArray[Any]]:
-        """Store what the network says of a tile; return where, and as labels to be looked at."""
-        place = self.results.place(plane, tile.inner)
+        """Store what the network says of a piece; return where, and as labels to be looked at."""
+        place = self.results.place(plane, inner)
         lengths = tuple(part.stop - part.start for part in place)
         if self.results.probabilities is not None:
             self.results.probabilities[place] = prediction.probabilities.reshape(-1, *lengths)
         if self.results.uncertainty is not None:
             self.results.uncertainty[place] = _uncertainty_of(prediction).reshape(lengths)
-        return place, self._labels_of(prediction, place, tile.index + 1).reshape(lengths)
+        self.pieces_written += 1
+        return place, self._labels_of(prediction, place).reshape(lengths)
 
-    def _labels_of(self, prediction: Prediction, place: tuple[slice, ...], number: int) -> NDArray[Any]:
+    def _labels_of(self, prediction: Prediction, place: tuple[slice, ...]) -> NDArray[Any]:
         if self.model.instance_rule is None:
             classes = _classes_of(prediction.probabilities, self.results.labels.dtype)
             self.results.labels[place] = classes.reshape(tuple(part.stop - part.start for part in place))
@@ -92,7 +83,7 @@ class Run:
         self.results.states[place[len(self.plan.plane_axes) :]] = states
         if self.on_event is ignore_event:
             return states
-        return _provisional(instances_from_states(states, self.model.instance_rule), number)
+        return _provisional(instances_from_states(states, self.model.instance_rule), self.pieces_written)
 
     def _objects_of(self, plane: tuple[int, ...]) -> None:
         if self.model.instance_rule is None:
@@ -109,12 +100,17 @@ class Run:
 
     def _stopped(self) -> Cancelled:
         return Cancelled(
-            f"the run was stopped after {self.tiles_done} of {self.plan.n_tiles} tiles; no file was written or changed"
+            f"the run was stopped after {self.tiles_done} of {self._total} tiles; no file was written or changed"
         )
 
+    @property
+    def _total(self) -> int:
+        """Pieces in all; a column that was started again makes more of them than planned."""
+        return max(self.plan.n_pieces, self.tiles_done)
+
     def _report(self, place: tuple[slice, ...], block: NDArray[Any]) -> None:
-        total = self.plan.n_tiles
         self.tiles_done += 1
+        total = self._total
         each = (time.perf_counter() - self.first_tile_at) / self.tiles_done
         facts = {
             "done": self.tiles_done,

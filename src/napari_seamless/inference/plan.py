@@ -10,6 +10,7 @@ from typing import Any, Literal
 from napari_seamless.errors import AxesError, EmptyImageError, LevelError, TileSizeError
 from napari_seamless.images.image import Image
 from napari_seamless.inference.calibration import seconds_per_pixel
+from napari_seamless.inference.columns import PIECE_PLANES, Columns, choose_columns
 from napari_seamless.inference.devices import free_memory, resolve_device, resolve_precision
 from napari_seamless.inference.source import Channel, Source, source_of
 from napari_seamless.inference.tiles import Span, TileGrid, whole_region_tile
@@ -21,6 +22,9 @@ Level = int | Literal["auto", "accurate"]
 Halo = int | Literal["exact"]
 TileSize = int | tuple[int, ...] | Literal["auto"] | None
 Region = Mapping[str, tuple[int, int]]
+
+STREAMING_PAYS = 0.8
+"""A volume is streamed where that is predicted to take less than this part of what tiles would take."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class SegmentationPlan:
         Predicted peak of the memory the run adds on the device that holds the activations.
     seconds : float or None
         Predicted duration; None if no calibration was asked for.
+    columns : Columns or None
+        How the region is streamed, where that costs less than tiles; `tiles` are then the columns.
     """
 
     tiles: TileGrid
@@ -65,6 +71,7 @@ class SegmentationPlan:
     free_bytes: int
     peak_bytes: int
     seconds: float | None
+    columns: Columns | None = None
 
     @property
     def tile_size(self) -> tuple[int, ...]:
@@ -85,6 +92,19 @@ class SegmentationPlan:
     def n_tiles(self) -> int:
         """Number of tiles over all planes."""
         return len(self.tiles) * self.n_planes
+
+    @property
+    def n_pieces(self) -> int:
+        """Number of steps in which results come: tiles, or pieces of columns."""
+        if self.columns is None:
+            return self.n_tiles
+        start, stop = self.columns.grid.region[self.columns.axis]
+        return self.n_tiles * -(-(stop - start) // PIECE_PLANES)
+
+    @property
+    def streamed_axis(self) -> str | None:
+        """The axis along which the network is streamed, if it is."""
+        return None if self.columns is None else self.spatial_axes[self.columns.axis]
 
     @property
     def output_axes(self) -> str:
@@ -108,6 +128,7 @@ class SegmentationPlan:
             "n_planes": self.n_planes,
             "tile_size": list(self.tile_size),
             "halo": list(self.halo),
+            "streamed_axis": self.streamed_axis,
             "exact": self.exact,
             "axes": self.output_axes,
             "shape": list(self.output_shape),
@@ -153,6 +174,7 @@ def plan_segmentation(
         UNet++ level; ``auto`` is the deepest one, ``accurate`` the mean of all heads.
     tile_size : "auto", int, tuple of int, or None
         Inner pixels of a tile for each spatial axis; None: one tile for the whole region (the untiled reference).
+        With ``auto``, volumes are streamed along z where that costs less than tiles.
     halo : "exact" or int
         Context in pixels on each side; less than exact makes seams.
     device : str
@@ -183,8 +205,10 @@ def plan_segmentation(
     free = free_memory(device)
     heads = keep_heads or accurate
     grid = _grid(model, depth, spans[split:], used, tile_size, free, precision, heads)
+    columns = _columns(model, depth, grid, tile_size, free, precision, heads) if used == found else None
+    peak = network_bytes(model.config, depth, grid.largest_outer_shape, precision, keep_heads=heads)
     plan = SegmentationPlan(
-        tiles=grid,
+        tiles=grid if columns is None else columns.grid,
         planes=spans[:split],
         plane_axes=source.plane_axes,
         spatial_axes=source.spatial_axes,
@@ -195,8 +219,9 @@ def plan_segmentation(
         exact=used.is_exact,
         keep_heads=keep_heads,
         free_bytes=free,
-        peak_bytes=network_bytes(model.config, depth, grid.largest_outer_shape, precision, keep_heads=heads),
+        peak_bytes=peak if columns is None else columns.peak_bytes,
         seconds=None,
+        columns=columns,
     )
     return _timed(plan, model) if calibrate else plan
 
@@ -280,7 +305,23 @@ def _grid(
     return TileGrid(region, size, used)
 
 
+def _columns(
+    model: Model, level: int, tiles: TileGrid, asked: TileSize | str, free: int, precision: str, heads: bool
+) -> Columns | None:
+    """Return how to stream a volume, if the tile size is left open and tiles would cost clearly more."""
+    config = model.config
+    if asked != "auto" or config.spatial_dims < 3 or config.padding != "same" or len(tiles) == 1:
+        return None
+    levels = tuple(one for one in config.levels if one <= level) if heads else (level,)
+    try:
+        columns = choose_columns(config, levels, tiles.region, tiles.geometry, free, precision)
+    except TileSizeError:
+        return None  # tiles fit: they were chosen before
+    return columns if columns.equal_pixels < STREAMING_PAYS * tiles.outer_pixels else None
+
+
 def _timed(plan: SegmentationPlan, model: Model) -> SegmentationPlan:
     heads = plan.keep_heads or plan.accurate
     per_pixel = seconds_per_pixel(model, plan.level, plan.device, plan.precision, keep_heads=heads)
-    return replace(plan, seconds=per_pixel * plan.tiles.outer_pixels * plan.n_planes)
+    pixels = plan.tiles.outer_pixels if plan.columns is None else plan.columns.equal_pixels
+    return replace(plan, seconds=per_pixel * pixels * plan.n_planes)

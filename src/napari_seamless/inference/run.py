@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.errors import Cancelled
 from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event, never_stop
 from napari_seamless.images.image import Image
 from napari_seamless.images.intensity import measure_range
 from napari_seamless.inference.allocator import warm_memory
-from napari_seamless.inference.backoff import TilePredictor, predictor_maker
 from napari_seamless.inference.executor import Run
+from napari_seamless.inference.pieces import Pieces
 from napari_seamless.inference.plan import (
     Halo,
     Level,
@@ -28,10 +27,10 @@ from napari_seamless.inference.plan import (
     as_model,
     plan_segmentation,
 )
-from napari_seamless.inference.predictor import own_precision
+from napari_seamless.inference.predictor import Prediction, own_precision
 from napari_seamless.inference.results import OutputPaths, Results
 from napari_seamless.inference.source import Channel, source_of
-from napari_seamless.inference.tiles import Tile, all_planes
+from napari_seamless.inference.tiles import Span, all_planes
 from napari_seamless.models.model import Model
 
 
@@ -107,8 +106,8 @@ def segment(
     )
     with warm_memory(), ExitStack() as stack:
         results = Results(stack, plan, model, image, paths)
-        predict = _tile_predictor(image, model, plan, channel, on_event)
-        n_objects = Run(plan, model, results, predict, on_event, should_stop).all_planes()
+        pieces = _pieces(image, model, plan, channel, on_event, should_stop)
+        n_objects = Run(plan, model, results, pieces, on_event, should_stop).all_planes()
     labels = results.labels if paths.labels is None else _reopened(paths.labels)
     for path in (paths.labels, paths.probabilities, paths.uncertainty):
         if path is not None:
@@ -161,22 +160,21 @@ def predict_probabilities(
         calibrate=False,
     )
     on_event = on_event or ignore_event
-    predict = _tile_predictor(image, model, plan, channel, on_event)
+    pieces = _pieces(image, model, plan, channel, on_event, should_stop or never_stop)
     result = np.empty((model.config.out_channels, *plan.output_shape), np.float32)
     starts = [start for start, _ in plan.output_region]
+
+    def put(plane: tuple[int, ...], inner: tuple[Span, ...], prediction: Prediction) -> None:
+        spans = [*((index, index + 1) for index in plane), *inner]
+        place = tuple(slice(low - first, high - first) for (low, high), first in zip(spans, starts, strict=True))
+        block = result[(slice(None), *place)]
+        block[...] = prediction.probabilities.reshape(block.shape)
+
     with warm_memory():
-        for plane, tile in _every_tile(plan):
-            if should_stop is not None and should_stop():
-                raise Cancelled("the prediction was stopped: nothing is returned")
-            spans = [*((index, index + 1) for index in plane), *tile.inner]
-            place = tuple(slice(low - first, high - first) for (low, high), first in zip(spans, starts, strict=True))
-            block = predict(plane, tile, predict.read(plane, tile)).probabilities
-            result[(slice(None), *place)] = block.reshape(result[(slice(None), *place)].shape)
+        for plane in all_planes(plan.planes):
+            for _ in pieces.of_plane(plane, partial(put, plane)):
+                pass  # each piece is put where it belongs as it comes
     return result
-
-
-def _every_tile(plan: SegmentationPlan) -> Iterator[tuple[tuple[int, ...], Tile]]:
-    return ((plane, tile) for plane in all_planes(plan.planes) for tile in plan.tiles)
 
 
 def _path(path: str | Path | None) -> Path | None:
@@ -187,13 +185,18 @@ def _has_heads_to_compare(model: Model, level: Level) -> bool:
     return len(model.config.levels) > 1 and level != min(model.config.levels)
 
 
-def _tile_predictor(
-    image: Image, model: Model, plan: SegmentationPlan, channel: Channel, on_event: OnEvent
-) -> TilePredictor:
+def _pieces(
+    image: Image,
+    model: Model,
+    plan: SegmentationPlan,
+    channel: Channel,
+    on_event: OnEvent,
+    should_stop: ShouldStop,
+) -> Pieces:
     source = source_of(image, model, channel)
     intensity = measure_range(source.data, model.normalization, axes=source.axes)
     on_event(Event("plan", {**plan.as_dict(), "intensity": intensity.source}, {"plan": plan}))
-    return TilePredictor(source, intensity, plan, predictor_maker(model, plan), on_event)
+    return Pieces(source, intensity, plan, model, on_event, should_stop)
 
 
 def _reopened(path: Path) -> Any:
