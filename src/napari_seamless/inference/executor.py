@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,8 @@ class Run:
     plan, model, results, pieces
         What is run, and where its results go.
     on_event, should_stop : callable
-    tiles_done, pieces_written, objects_found : int
-        How far it is: pieces that were reported, and pieces whose results were stored.
+    tiles_done, pixels_done, pieces_written, objects_found : int
+        How far it is: pieces that were reported and their pixels, and pieces whose results were stored.
     """
 
     plan: SegmentationPlan
@@ -43,6 +44,7 @@ class Run:
     on_event: OnEvent
     should_stop: ShouldStop
     tiles_done: int = 0
+    pixels_done: int = 0
     pieces_written: int = 0
     objects_found: int = 0
     first_tile_at: float = field(init=False, default=0.0)
@@ -100,22 +102,24 @@ class Run:
 
     def _stopped(self) -> Cancelled:
         return Cancelled(
-            f"the run was stopped after {self.tiles_done} of {self._total} tiles; no file was written or changed"
+            f"the run was stopped after {self._done} of {self.plan.n_pieces} tiles; no file was written or changed"
         )
 
     @property
-    def _total(self) -> int:
-        """Pieces in all; a column that was started again makes more of them than planned."""
-        return max(self.plan.n_pieces, self.tiles_done)
+    def _done(self) -> int:
+        """How many of the plan's pieces are done; those of a column come joined, so they are told by their pixels."""
+        if self.plan.columns is None:
+            return self.tiles_done
+        return self.plan.n_pieces * self.pixels_done // prod(self.plan.output_shape)
 
     def _report(self, place: tuple[slice, ...], block: NDArray[Any]) -> None:
         self.tiles_done += 1
-        total = self._total
-        each = (time.perf_counter() - self.first_tile_at) / self.tiles_done
+        self.pixels_done += block.size
+        share = self.pixels_done / prod(self.plan.output_shape)
         facts = {
-            "done": self.tiles_done,
-            "total": total,
-            "seconds_left": each * (total - self.tiles_done),
+            "done": self._done,
+            "total": self.plan.n_pieces,
+            "seconds_left": (time.perf_counter() - self.first_tile_at) * (1 / share - 1),
             "region": [[part.start, part.stop] for part in place],
         }
         self.on_event(Event("tile", facts, {"labels": block}))
