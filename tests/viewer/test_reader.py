@@ -127,6 +127,24 @@ def test_labels_inside_an_image_come_with_it(tmp_path):
     np.testing.assert_array_equal(labels.data, data > 30_000)
 
 
+def test_labels_with_a_channel_axis_become_a_layer_per_channel(tmp_path):
+    data = pixels(2, 20, 30).astype(np.uint32)
+    write_array(tmp_path / "one.ome.zarr", data[:1], "CYX", labels=True)
+    (layer,) = opened(tmp_path / "one.ome.zarr")
+    np.testing.assert_array_equal(layer.data, data[0])
+    write_array(tmp_path / "two.ome.zarr", data, "CYX", labels=True)
+    first, second = opened(tmp_path / "two.ome.zarr")
+    assert (first.name, second.name) == ("two · channel 0", "two · channel 1")
+    np.testing.assert_array_equal(second.data, data[1])
+
+
+def test_colours_follow_the_stain_and_are_not_used_twice(tmp_path):
+    names = ("H2B-mRFP1", "membrane", "eGFP", "other")
+    write_array(tmp_path / "stains.ome.zarr", pixels(4, 20, 30), "CYX", channel_names=names)
+    colours = [layer.colormap.name for layer in opened(tmp_path / "stains.ome.zarr")]
+    assert colours == ["red", "magenta", "green", "cyan"]
+
+
 def test_plain_zarr_and_png_are_read(tmp_path):
     data = pixels(5, 20, 30)
     zarr.create_array(tmp_path / "plain.zarr", data=data)

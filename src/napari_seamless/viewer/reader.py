@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,18 +28,19 @@ _COLOUR_OF_STAIN = {
     "hoechst": "blue",
     "gfp": "green",
     "fitc": "green",
-    "alexa488": "green",
+    "488": "green",
     "rfp": "red",
-    "mcherry": "red",
+    "cherry": "red",
     "tritc": "red",
     "cy3": "yellow",
     "yfp": "yellow",
     "cfp": "cyan",
     "cy5": "magenta",
     "brightfield": "gray",
-    "phase": "gray",
-    "dic": "gray",
+    "transmi": "gray",
 }
+"""Part of a channel's name, without blanks and hyphens, and the colour that is customary for it."""
+
 _COLOURS = ("green", "magenta", "cyan", "yellow", "red", "blue")
 
 
@@ -68,7 +71,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     place = Path(str(path))
     image = open_image(place)
     if is_label_image(place, image):
-        return [_labels_layer(image, name_of(place))]
+        return labels_layers(image, name_of(place))
     return [*image_layers(image, name_of(place)), *_labels_inside(place)]
 
 
@@ -86,19 +89,16 @@ def image_layers(image: Image, name: str) -> list[LayerData]:
     levels = image.pyramid or (image.data,)
     common = _placement(image) | {"multiscale": len(levels) > 1, "rgb": "S" in image.axes}
     origin = {"path": str(image.path)}
-    if "C" not in image.axes:
-        return [(_as_data(levels), common | {"name": name, "metadata": {METADATA_KEY: origin}}, "image")]
-    axis, n_channels = image.axes.index("C"), image.sizes["C"]
-    colours = _colours(image.channel_names)
+    parts = _without_channels(image, levels)
+    if len(parts) == 1:
+        return [(_as_data(parts[0][0]), common | {"name": name, "metadata": {METADATA_KEY: origin}}, "image")]
     layers: list[LayerData] = []
-    for channel, channel_name in enumerate(image.channel_names):
-        part = tuple(level[(slice(None),) * axis + (channel,)] for level in levels)
-        several = {"channels_of": str(image.path), "channel": channel} if n_channels > 1 else {}
+    for channel, ((part, suffix), colour) in enumerate(zip(parts, _colours(image.channel_names), strict=True)):
         look = {
-            "name": f"{name} · {channel_name}" if n_channels > 1 else name,
-            "colormap": colours[channel] if n_channels > 1 else "gray",
+            "name": f"{name}{suffix}",
+            "colormap": colour,
             "blending": "additive" if channel else "translucent_no_depth",
-            "metadata": {METADATA_KEY: origin | several},
+            "metadata": {METADATA_KEY: origin | {"channels_of": str(image.path), "channel": channel}},
         }
         layers.append((_as_data(part), common | look, "image"))
     return layers
@@ -106,22 +106,22 @@ def image_layers(image: Image, name: str) -> list[LayerData]:
 
 def is_label_image(path: Path, image: Image) -> bool:
     """Whether an OME-Zarr says of itself that it holds labels."""
-    return "image-label" in ome_metadata(path) and np.issubdtype(image.dtype, np.integer) and "C" not in image.axes
+    return "image-label" in ome_metadata(path) and np.issubdtype(image.dtype, np.integer)
 
 
 def ome_metadata(path: Path) -> dict[str, Any]:
     """Return the OME metadata of a zarr group; nothing for anything else."""
     import zarr
-    from zarr.errors import GroupNotFoundError
 
     from napari_seamless.images.read_zarr import is_zarr
 
     if not path.is_dir() or not is_zarr(path):
         return {}
-    try:
-        attributes: dict[str, Any] = dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
-    except (GroupNotFoundError, zarr.errors.ContainsArrayError):
-        return {}
+    with warnings.catch_warnings():
+        # Of zarr's own making: about metadata that other programs keep beside the arrays.
+        warnings.simplefilter("ignore")
+        node = zarr.open(path, mode="r", use_consolidated=False)
+    attributes: dict[str, Any] = dict(node.attrs) if isinstance(node, zarr.Group) else {}
     found: dict[str, Any] = attributes.get("ome", attributes)
     return found
 
@@ -130,14 +130,30 @@ def _labels_inside(path: Path) -> list[LayerData]:
     from napari_seamless.images.read import open_image
 
     names = ome_metadata(path / "labels").get("labels") or ()
-    return [_labels_layer(open_image(path / "labels" / str(name)), str(name)) for name in names]
+    return [layer for name in names for layer in labels_layers(open_image(path / "labels" / str(name)), str(name))]
 
 
-def _labels_layer(image: Image, name: str) -> LayerData:
+def labels_layers(image: Image, name: str) -> list[LayerData]:
+    """Return one Labels layer for a label image, or one per channel where there are several."""
     is_small = image.nbytes <= _EDITABLE_BYTES
-    levels = (image.data.compute(),) if is_small else image.pyramid or (image.data,)
-    look = {"name": name, "multiscale": len(levels) > 1, "metadata": {METADATA_KEY: {"path": str(image.path)}}}
-    return _as_data(levels), _placement(image) | look, "labels"
+    levels = (image.data,) if is_small else image.pyramid or (image.data,)
+    layers: list[LayerData] = []
+    for part, suffix in _without_channels(image, levels):
+        data = part[0].compute() if is_small else _as_data(part)
+        look = {"name": f"{name}{suffix}", "multiscale": len(part) > 1}
+        origin = {METADATA_KEY: {"path": str(image.path)}}
+        layers.append((data, _placement(image) | look | {"metadata": origin}, "labels"))
+    return layers
+
+
+def _without_channels(image: Image, levels: Sequence[da.Array]) -> list[tuple[tuple[da.Array, ...], str]]:
+    """Return the levels of each channel, and what its layer's name ends in."""
+    if "C" not in image.axes:
+        return [(tuple(levels), "")]
+    before = (slice(None),) * image.axes.index("C")
+    names = image.channel_names
+    suffixes = [f" · {name}" for name in names] if len(names) > 1 else [""]
+    return [(tuple(level[(*before, channel)] for level in levels), suffix) for channel, suffix in enumerate(suffixes)]
 
 
 def _as_data(levels: Sequence[da.Array]) -> Any:
@@ -157,7 +173,11 @@ def _placement(image: Image) -> dict[str, Any]:
 
 def _colours(channel_names: Sequence[str]) -> list[str]:
     """Return a colour per channel: that of its stain when the name tells, else one that no other channel has."""
-    known = [_COLOUR_OF_STAIN.get(name.lower().replace(" ", "").replace("-", "")) for name in channel_names]
-    free = [colour for colour in _COLOURS if colour not in known]
-    unknown = iter(range(len(channel_names)))
-    return [colour or (free or _COLOURS)[next(unknown) % len(free or _COLOURS)] for colour in known]
+    known = [_customary_colour(name) for name in channel_names]
+    free = itertools.cycle([colour for colour in _COLOURS if colour not in known] or _COLOURS)
+    return [colour or next(free) for colour in known]
+
+
+def _customary_colour(channel_name: str) -> str | None:
+    name = channel_name.lower().replace(" ", "").replace("-", "")
+    return next((colour for stain, colour in _COLOUR_OF_STAIN.items() if stain in name), None)
