@@ -85,6 +85,11 @@ def test_any_configuration_round_trips(
     assert same_weights(again, model)
 
 
+def test_weights_are_as_readable_as_the_rest(tmp_path: Path) -> None:
+    package = save_model(tiny_model(), tmp_path / "model")
+    assert (package / "weights.safetensors").stat().st_mode == (package / "model.json").stat().st_mode
+
+
 def test_half_precision_is_close_and_small(tmp_path: Path) -> None:
     model = tiny_model()
     full = save_model(model, tmp_path / "full")

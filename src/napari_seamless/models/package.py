@@ -194,7 +194,10 @@ def _write_members(model: Model, folder: Path, weight_type: WeightType) -> None:
         card=model.card,
         weights_sha256=_sha256(folder),
     )
-    (folder / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    described = folder / MANIFEST_NAME
+    described.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # safetensors writes files for their owner alone; a model is as readable as any other file of the user.
+    (folder / WEIGHTS_NAME).chmod(described.stat().st_mode)
 
 
 def _write_weights(model: Model, path: Path, weight_type: WeightType) -> None:
