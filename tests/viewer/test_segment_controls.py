@@ -23,10 +23,8 @@ from .conftest import TIMEOUT_MS, save_threshold_model
 def test_estimate_says_what_the_chosen_part_takes(open_dock, spots, qtbot):
     _, widget = open_dock(Image(np.stack([spots] * 7), name="stack"))
     qtbot.waitUntil(lambda: widget.panel.estimate.text().startswith("7 tiles of "), timeout=TIMEOUT_MS)
-    text = widget.panel.estimate.text()
-    assert "MB of memory" in text
-    assert "second" in text
-    assert text.endswith("on cpu.")
+    assert "MB of memory" in widget.panel.estimate.text()
+    qtbot.waitUntil(lambda: "second on cpu." in widget.panel.estimate.text(), timeout=TIMEOUT_MS)
     widget.scope.buttons["slice"].click()
     qtbot.waitUntil(lambda: widget.panel.estimate.text().startswith("1 tile of "), timeout=TIMEOUT_MS)
 
@@ -79,7 +77,7 @@ def test_controls_say_what_they_are_for_or_why_they_cannot_be_used(open_dock, sp
 def test_all_text_fits_a_small_window(open_dock, spots, qtbot):
     viewer, widget = open_dock(Image(spots, name="spots"), show=True)
     viewer.window.resize(1280, 800)
-    qtbot.waitUntil(lambda: "tile" in widget.panel.estimate.text(), timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: "on cpu" in widget.panel.estimate.text(), timeout=TIMEOUT_MS)
     qtbot.wait(50)
     for text in widget.findChildren(QLabel):
         if text.isVisible():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING
@@ -27,18 +28,26 @@ class Planner(QObject):
     due
         Time to read the controls and call `plan`.
     planned
-        The plan of the latest request.
+        The plan of the latest request: at once without its duration, and again when that has been measured.
     failed
         The exception that its planning ended with.
+
+    Parameters
+    ----------
+    worker : Worker
+        For the plan itself, which is a matter of milliseconds.
+    engine : Worker
+        For measuring how fast the network runs here; shared with the runs, which it would slow down.
     """
 
     due = Signal()
     planned = Signal(object)
     failed = Signal(object)
 
-    def __init__(self, worker: Worker, parent: QObject | None = None) -> None:
+    def __init__(self, worker: Worker, engine: Worker, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._worker = worker
+        self._engine = engine
         self._future: Future[SegmentationPlan] | None = None
         self._wait = single_shot(_WAIT_MS, self.due.emit, self)
 
@@ -50,11 +59,22 @@ class Planner(QObject):
     def plan(self, request: SegmentRequest) -> None:
         """Plan in the background."""
         self.forget()
-        self._future = self._worker.fetch(partial(plan_request, request), self.planned.emit, self.failed.emit)
+
+        def measure(plan: SegmentationPlan) -> None:
+            self.planned.emit(plan)
+            self._fetch(self._engine, request, calibrate=True, on_plan=self.planned.emit)
+
+        self._fetch(self._worker, request, calibrate=False, on_plan=measure)
+
+    def _fetch(
+        self, worker: Worker, request: SegmentRequest, *, calibrate: bool, on_plan: Callable[[SegmentationPlan], None]
+    ) -> None:
+        self._future = worker.fetch(partial(plan_request, request, calibrate), on_plan, self.failed.emit)
 
     def forget(self) -> None:
         """Drop what is scheduled or being planned."""
         self._wait.stop()
         if self._future is not None:
-            self._worker.forget(self._future)
+            for worker in (self._worker, self._engine):
+                worker.forget(self._future)
             self._future = None

@@ -73,13 +73,14 @@ def _open_model(path: Path, changed_at: int) -> Model:
     return load_model(path)
 
 
-def plan_request(request: SegmentRequest) -> SegmentationPlan:
-    """Say what a run would take. To be called in a worker thread."""
+def plan_request(request: SegmentRequest, calibrate: bool = True) -> SegmentationPlan:
+    """Say what a run would take; how long, only if the network's speed may be measured. For a worker thread."""
     load_engine()
     from napari_seamless.inference.plan import plan_segmentation
 
     model = open_model(request.model)
-    return plan_segmentation(request.source.image(), model, region=request.region or None, **request.options)
+    region = request.region or None
+    return plan_segmentation(request.source.image(), model, region=region, calibrate=calibrate, **request.options)
 
 
 def models() -> list[ModelSummary]:

@@ -45,6 +45,7 @@ class SegmentWidget(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._worker = Worker(self)
+        self._engine = Worker(self)  # what keeps the processor busy, one thing at a time
         self._plan_problem = ""
         self.images = ImagePicker(napari_viewer, self)
         self.models = ModelPicker(self)
@@ -52,8 +53,8 @@ class SegmentWidget(QWidget):
         self.scope = ScopeControl()
         self.output = OutputControl()
         self.panel = RunPanel()
-        self.planner = Planner(self._worker, self)
-        self.run = RunControl(napari_viewer, self._worker, self.panel, self)
+        self.planner = Planner(self._worker, self._engine, self)
+        self.run = RunControl(napari_viewer, self._engine, self.panel, self)
         self._view_settled = single_shot(_VIEW_SETTLES_MS, self._on_view_settled, self)
         set_choices(self.device, [("auto", "auto")])
         self._lay_out()
@@ -183,7 +184,8 @@ class SegmentWidget(QWidget):
             self.planner.plan(self._request())
 
     def _on_planned(self, plan: SegmentationPlan) -> None:
-        self.panel.set_estimate(plan_line(plan.as_dict()))
+        line = plan_line(plan.as_dict())
+        self.panel.set_estimate(line if plan.seconds is not None else f"{line} Measuring how long it takes…")
 
     def _on_plan_failed(self, error: BaseException) -> None:
         self._plan_problem = str(error)

@@ -1,4 +1,4 @@
-"""One background thread for a widget; what it finds out comes back on the main thread."""
+"""A background thread for a widget; what it finds out comes back on the main thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OnError = Callable[[BaseException], None]
 
 
 class Worker(QObject):
-    """Runs one thing after the other, so that plans and runs never compete for the processor.
+    """Runs one thing after the other in a thread of its own.
 
     Results are fetched by a timer that runs only while something is under way: no thread but the main one ever
     touches Qt, and nothing is delivered to a widget that is gone.
