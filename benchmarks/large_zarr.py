@@ -94,10 +94,10 @@ def measure(path: Path, model: str, screenshot: Path | None) -> dict[str, object
     viewer = napari.Viewer()
     viewer.window.resize(1280, 800)
     memory = PeakMemory()
-    started = time.perf_counter()
+    started, processor_started = time.perf_counter(), time.process_time()
     (image,) = viewer.open(path, plugin="napari-seamless")
     QApplication.processEvents()
-    seconds_to_open = time.perf_counter() - started
+    seconds_to_open, processor_seconds = time.perf_counter() - started, time.process_time() - processor_started
     grown_by_opening = memory.grown_gb()
     image.contrast_limits = (0, 255)
     _, widget = viewer.window.add_plugin_dock_widget("napari-seamless", "Segment")
@@ -110,7 +110,7 @@ def measure(path: Path, model: str, screenshot: Path | None) -> dict[str, object
     viewer.scene.camera.zoom = 0.8
     viewer.scene.camera.center = (0, SHAPE[1] / 2, SHAPE[2] / 2)
     widget.scope.buttons["field"].click()
-    wait_until(lambda: "tile" in widget.panel.estimate.text())
+    wait_until(lambda: widget.panel.estimate.text().endswith("cpu."))
     estimate = widget.panel.estimate.text()
     memory, heart = PeakMemory(), Heartbeat()
     started = time.perf_counter()
@@ -120,6 +120,7 @@ def measure(path: Path, model: str, screenshot: Path | None) -> dict[str, object
     facts = {
         "image_gb": round(np.prod(SHAPE, dtype=float) / 1e9, 1),
         "seconds_to_open": round(seconds_to_open, 2),
+        "processor_seconds_to_open": round(processor_seconds, 2),
         "memory_grown_by_opening_gb": round(grown_by_opening, 2),
         "estimate": estimate,
         "field": list(labels.data.shape),

@@ -120,7 +120,7 @@ class Progress:
     done: int = 0
     total: int = 0
     seconds_left: float | None = None
-    stage: str = "Loading the model"
+    stage: str = "Preparing"
     notice: str = ""
 
 
