@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import prod
+from math import lcm, prod
 
 from napari_seamless.errors import TileSizeError
 from napari_seamless.inference.tiles import Span, TileGrid, whole_region_tile
@@ -31,6 +31,12 @@ MOST_CHUNK_PIXELS = 2**23
 
 MOST_SLAB_PLANES = 128
 """Planes that are read at a time, at most: more only to meet the chunks of the file."""
+
+HOLES = 1.25
+"""What an allocator takes for values that come and go in blocks of different sizes, as a multiple of those alive.
+
+Measured (glibc, 160² columns, chunks of 4, 16 and 64 planes, float32 and bf16): 1.1 to 1.4.
+"""
 
 STEP_PIXELS = 2**12
 """What feeding one chunk costs beside its arithmetic, as pixels of the network's input: calls and small copies.
@@ -72,7 +78,7 @@ class Columns:
     def peak_bytes(self) -> int:
         """Predicted peak of the memory on the device that holds the activations."""
         cost = self._cost
-        activations = cost.peak_values * BYTES_PER_VALUE[self.precision]
+        activations = HOLES * cost.peak_values * BYTES_PER_VALUE[self.precision]
         planes_in = 3 * self.config.in_channels * min(self.slab_planes, cost.input_planes)  # raw, normalised, waiting
         planes_out = 3 * len(self.levels) * self.config.out_channels * max(PIECE_PLANES, self.chunk_planes)
         return int(self._widest * (activations + 4 * (planes_in + planes_out)))
@@ -192,8 +198,9 @@ def _widest_within(columns: Columns, budget: float) -> Columns | None:
 
 
 def _slab_planes(chunk: int, storage: int) -> int:
-    """Return how many planes to read at a time: whole chunks of the file, at least as many as are fed."""
-    return min(round_up(chunk, storage), max(chunk, MOST_SLAB_PLANES))
+    """Return how many planes to read at a time: whole chunks of the file, and whole chunks of what is fed."""
+    both = lcm(chunk, storage)
+    return both if both <= MOST_SLAB_PLANES else min(round_up(chunk, storage), max(chunk, MOST_SLAB_PLANES))
 
 
 @lru_cache(maxsize=256)

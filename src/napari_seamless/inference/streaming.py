@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -193,21 +193,16 @@ class _Column:
     def slabs(self) -> Iterator[Span]:
         """Return the planes along the streamed axis that are read at a time: they end at multiples of a slab."""
         schedule = StreamSchedule(self.columns.config, self.columns.levels, self.axis, (self.start, self.end))
-        first, stop = schedule.image
-        length = self.columns.slab_planes
-        while first < stop:
-            end = min((first // length + 1) * length, stop)
-            yield (first, end)
-            first = end
+        return _cut_at_multiples(schedule.image, self.columns.slab_planes)
 
-    def fed(self, _: Span, pixels: NDArray[np.float32]) -> list[Piece]:
+    def fed(self, slab: Span, pixels: NDArray[np.float32]) -> list[Piece]:
         """Feed a slab, chunk by chunk, and return the pieces that are whole then."""
         pieces: list[Piece] = []
-        count = -(-pixels.shape[1 + self.axis] // self.columns.chunk_planes)
-        for chunk in np.array_split(pixels, count, 1 + self.axis):
+        for start, stop in _cut_at_multiples(slab, self.columns.chunk_planes):
             if self.should_stop():
                 raise Cancelled("no further planes are fed to the network")
-            made = self._pushed(chunk)
+            index: tuple[Any, ...] = (*(slice(None),) * (1 + self.axis), slice(start - slab[0], stop - slab[0]))
+            made = self._pushed(pixels[index])
             if made is not None:
                 pieces.extend(self._whole_pieces(*made))
         return pieces
@@ -245,6 +240,15 @@ class _Column:
         spans = (*self.tile.inner[: self.axis], (self.start, whole), *self.tile.inner[self.axis + 1 :])
         self.start = whole
         yield spans, _planes(joined, self.axis, slice(planes))
+
+
+def _cut_at_multiples(span: Span, length: int) -> Iterator[Span]:
+    """Return a span in parts that end at multiples of `length`."""
+    start, stop = span
+    while start < stop:
+        end = min((start // length + 1) * length, stop)
+        yield (start, end)
+        start = end
 
 
 def _joined(predictions: Sequence[Prediction], axis: int) -> Prediction:

@@ -89,11 +89,11 @@ def _peak_values(config: NetworkConfig, levels: Sequence[int], axis: int, inner:
     for arrived in range(first, stop, chunk_planes):
         for step in schedule.advance(min(arrived + chunk_planes, stop)):
             share = waiting.shares[step.node[0]]
-            peak = max(peak, waiting.values + _gathered_values(config, step, axis, waiting.shares))
+            peak = max(peak, waiting.values + waiting.gathered(step))
             for source in inputs_of(config, step.node):
                 waiting.forget(source)
             peak = max(peak, waiting.values + share * _convolved_values(config, step))
-            waiting.values += share * config.features[step.node[0]] * _length(step.made)
+            waiting.add(step)
         schedule.give()
         for level in schedule.levels:
             waiting.forget((0, level))
@@ -108,10 +108,19 @@ class _Waiting:
         self.schedule = schedule
         self.shares = [_share_of_cross_section(schedule.config, level, axis) for level in range(schedule.depth + 1)]
         self.held = {node: schedule.spans[node][0] for node in schedule.nodes}
+        self.last_piece = dict(self.held)
         self.values = 0.0
-        for node in schedule.nodes:
-            into, between, _ = block_channels(schedule.config, node)
-            self.values += self.shares[node[0]] * KEPT * (into + between)
+        self._begun: set[Node] = set()
+
+    def add(self, step: Step) -> None:
+        """Take what a step made."""
+        level = step.node[0]
+        if step.node not in self._begun:
+            into, between, _ = block_channels(self.schedule.config, step.node)
+            self.values += self.shares[level] * KEPT * (into + between)
+            self._begun.add(step.node)
+        self.last_piece[step.node] = step.made[0]
+        self.values += self.shares[level] * self.schedule.config.features[level] * _length(step.made)
 
     def forget(self, node: Node) -> None:
         """Let go of the planes of `node` that nothing reads any more."""
@@ -120,19 +129,20 @@ class _Waiting:
             self.held[node] += gone
             self.values -= self.shares[node[0]] * self.schedule.config.features[node[0]] * gone
 
-
-def _gathered_values(config: NetworkConfig, step: Step, axis: int, shares: Sequence[float]) -> float:
-    """Values that are alive while a step's input is put together: what is joined, and what is pooled or up-sampled."""
-    level, column = step.node
-    into, _, _ = block_channels(config, step.node)
-    planes = _length(step.joined)
-    joined = into * (planes + KEPT)
-    if column:
-        return shares[level] * (joined + up_channels(config, level) * planes)
-    if level == 0:
-        return shares[level] * joined
-    above = config.features[level - 1] * planes * config.poolings[level - 1][axis]
-    return shares[level] * (joined + into * planes) + shares[level - 1] * above
+    def gathered(self, step: Step) -> float:
+        """Values that are alive while a step's input is put together: joined, and pooled or up-sampled before that."""
+        config, (level, column) = self.schedule.config, step.node
+        into, _, _ = block_channels(config, step.node)
+        planes = _length(step.joined)
+        joined = into * (planes + KEPT)
+        if column:
+            return self.shares[level] * (joined + up_channels(config, level) * planes)
+        if level == 0:
+            return self.shares[level] * joined
+        start, stop = self.schedule.grid.windows(level - 1, step.joined)
+        is_copied = start < self.last_piece[(level - 1, 0)]  # windows over several pieces are read as one
+        above = config.features[level - 1] * (stop - start) if is_copied else 0
+        return self.shares[level] * (joined + into * planes) + self.shares[level - 1] * above
 
 
 def _convolved_values(config: NetworkConfig, step: Step) -> float:

@@ -108,7 +108,6 @@ class StreamedConvolution:
         joined = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=self._memory_format)
         if self._kept is not None:
             joined.narrow(self._dim, 0, kept).copy_(self._kept)
-            self._kept = None
         channel = 0
         for pieces in sources:
             plane = kept
@@ -123,8 +122,11 @@ class StreamedConvolution:
     def __call__(self, joined: Tensor) -> Tensor | None:
         """Return the planes that can be made of joined ones, or None as long as there are fewer than three."""
         planes = joined.shape[self._dim]
-        kept = min(KEPT, planes)
-        self._kept = joined.narrow(self._dim, planes - kept, kept).clone()
+        last = joined.narrow(self._dim, max(planes - KEPT, 0), min(KEPT, planes))
+        if self._kept is not None and self._kept.shape == last.shape:
+            self._kept.copy_(last)
+        else:
+            self._kept = last.clone()
         if planes <= KEPT:
             return None
         result: Tensor = self._convolution(joined)
