@@ -27,12 +27,13 @@ Run = Callable[..., Answer]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command line in this process, with any number of words, and return its `Answer`."""
 
     def run_words(*words: object) -> Answer:
         capsys.readouterr()
-        code = main([str(word) for word in words])
+        monkeypatch.setattr(sys, "argv", ["napari-seamless", *map(str, words)])
+        code = main()
         captured = capsys.readouterr()
         return Answer(code, captured.out, captured.err)
 

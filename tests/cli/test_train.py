@@ -46,7 +46,7 @@ def test_model_is_saved_with_its_card(run: Callable[..., object], dataset: Path,
     assert (model.name, model.task, model.config.features) == ("discs", "instances", (4, 8))
     assert model.card.description == "bright discs"
     assert model.card.training_data == ("made in code",)
-    assert model.card.command.startswith("napari-seamless ")
+    assert model.card.command.startswith(f"napari-seamless train {dataset} --out {out} --epochs 1 ")
     assert "ap50" in model.card.scores
     names = [json.loads(line)["event"] for line in lines.read_text().splitlines()]
     assert names[-3:] == ["epoch", "validation", "done"]
