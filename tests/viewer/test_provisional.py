@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import shutil
+import tempfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from napari.layers import Labels
 
+from napari_seamless.errors import FileWriteError
 from napari_seamless.viewer import provisional
 from napari_seamless.viewer.provisional import ProvisionalLabels, as_preview, fits_memory
 
@@ -51,6 +55,14 @@ def test_files_live_as_long_as_the_labels():
     del labels
     gc.collect()
     assert not folder.exists()
+
+
+def test_labels_that_the_disk_cannot_take_are_refused_before_anything_is_written(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**9))
+    with pytest.raises(FileWriteError, match=r"they take 5.0 GB and 1.0 GB are free"):
+        ProvisionalLabels((1000, 1000, 1000), np.uint32, on_disk=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_more_labels_than_memory_do_not_fit(monkeypatch):

@@ -110,14 +110,20 @@ def test_error_becomes_a_notification_and_the_widget_is_ready_again(open_dock, s
     assert widget.panel.status.text().startswith("Failed")
 
 
-def test_existing_file_is_not_overwritten_without_asking(open_dock, segment_and_wait, spots, tmp_path, notifications):
+def test_existing_file_is_not_overwritten_without_asking(
+    open_dock, segment_and_wait, spots, tmp_path, notifications, qtbot
+):
     path = tmp_path / "labels.ome.tif"
     path.write_text("mine")
     _, widget = open_dock(Image(spots, name="spots"))
     widget.output.line.setText(str(path))
-    segment_and_wait(widget)
+    segment_and_wait(widget)  # at once, before the program has looked at the path by itself
     assert "exists" in notifications[-1].message
     assert path.read_text() == "mine"
+    qtbot.waitUntil(lambda: not widget.panel.start_button.isEnabled(), timeout=TIMEOUT_MS)
+    assert "exists" in widget.panel.start_button.toolTip()
+    widget.output.line.clear()
+    assert widget.panel.start_button.isEnabled()
 
 
 def test_unexpected_error_ends_in_a_notification_too(open_dock, segment_and_wait, spots, notifications, monkeypatch):

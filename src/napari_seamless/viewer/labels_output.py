@@ -27,6 +27,9 @@ _LARGEST_SHARE_OF_TIME = 0.2
 class LabelsOutput:
     """Shows one run in the viewer. Main thread only.
 
+    Labels of a slice or a field are a layer of that size, at its place, not a part of a layer as large as the image:
+    what is drawn, painted and kept in memory is then what was asked for.
+
     Parameters
     ----------
     viewer : napari.Viewer

@@ -43,6 +43,8 @@ class ProvisionalLabels:
     """
 
     def __init__(self, shape: Sequence[int], dtype: npt.DTypeLike, on_disk: bool) -> None:
+        if on_disk:
+            _require_space(shape, np.dtype(dtype))
         self.folder = Path(tempfile.mkdtemp(prefix="napari-seamless-")) if on_disk else None
         self.labels = self._allocate("labels", shape, np.dtype(dtype))
         if self.folder is not None:  # A layer may outlive this object, not its array; Python's end removes the rest.
@@ -59,15 +61,20 @@ class ProvisionalLabels:
     def _allocate(self, name: str, shape: Sequence[int], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         if self.folder is None:
             return np.zeros(tuple(shape), dtype)
-        path = self.folder / f"{name}.raw"
-        try:
-            return np.memmap(path, dtype=dtype, mode="w+", shape=tuple(shape))
-        except OSError as error:
-            raise FileWriteError(
-                f"labels of shape {tuple(shape)} do not fit into memory, and {self.folder} cannot take "
-                f"{math.prod(shape) * dtype.itemsize / 2**30:.1f} GiB ({error.strerror}): choose a file under "
-                "'Save to', or segment the visible field"
-            ) from error
+        return np.memmap(self.folder / f"{name}.raw", dtype=dtype, mode="w+", shape=tuple(shape))
+
+
+def _require_space(shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """Refuse labels that the disk could not take: a file in memory that finds the disk full ends the whole program."""
+    needed = math.prod(shape) * (dtype.itemsize + (dtype != np.uint8))
+    folder = Path(tempfile.gettempdir())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise FileWriteError(
+            f"the labels fit neither into memory nor into {folder}: they take {needed / 1e9:.1f} GB "
+            f"and {free / 1e9:.1f} GB are free; segment the visible field or the current slice, "
+            "or move the folder for temporary files (TMPDIR)"
+        )
 
 
 def as_preview(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_seamless.errors import OutputExistsError
 from napari_seamless.viewer.engine_loading import load_engine, load_what_labels_need
 from napari_seamless.viewer.layers import LayerSource, Region, labels_axes
 from napari_seamless.viewer.provisional import ProvisionalLabels, fits_memory
@@ -74,13 +75,32 @@ def _open_model(path: Path, changed_at: int) -> Model:
 
 
 def plan_request(request: SegmentRequest, calibrate: bool = True) -> SegmentationPlan:
-    """Say what a run would take; how long, only if the network's speed may be measured. For a worker thread."""
+    """Say what a run would take; how long, only if the network's speed may be measured. For a worker thread.
+
+    Raises
+    ------
+    SeamlessError
+        Whatever would end the run before its first tile.
+    """
     load_engine()
     from napari_seamless.inference.plan import plan_segmentation
 
+    if request.output is not None:
+        _check_output(request.output, request.overwrite)
     model = open_model(request.model)
     region = request.region or None
     return plan_segmentation(request.source.image(), model, region=region, calibrate=calibrate, **request.options)
+
+
+def _check_output(path: Path, overwrite: bool) -> None:
+    from napari_seamless.images.write import check_output
+
+    try:
+        check_output(path, overwrite)
+    except OutputExistsError as error:
+        raise OutputExistsError(
+            f"{path} exists: choose another name, or choose it with '…', which asks whether to replace it"
+        ) from error
 
 
 def models() -> list[ModelSummary]:
