@@ -4,11 +4,17 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
+from known_models import threshold_model
 
 from napari_seamless.inference import allocator
 from napari_seamless.inference.allocator import SWITCH, has_glibc, warm_memory
+from napari_seamless.inference.predictor import Prediction, Predictor
+from napari_seamless.inference.run import predict_probabilities, segment
 
 
 class Recorder:
@@ -145,3 +151,24 @@ def test_page_faults_go_away_where_there_is_glibc() -> None:
     assert is_warm
     assert warm < 100
     assert cold > 100 * max(warm, 1)
+
+
+@pytest.mark.parametrize("run", [segment, predict_probabilities], ids=["segment", "predict_probabilities"])
+def test_every_run_keeps_memory_warm_until_its_end(monkeypatch: pytest.MonkeyPatch, run: Callable[..., object]) -> None:
+    entered: list[str] = []
+
+    @contextmanager
+    def noting() -> Iterator[bool]:
+        entered.append("in")
+        yield True
+        entered.append("out")
+
+    def noted(self: Predictor, outer: np.ndarray) -> Prediction:
+        entered.append("network")
+        return predict(self, outer)
+
+    predict = Predictor.__call__
+    monkeypatch.setattr(Predictor, "__call__", noted)
+    monkeypatch.setattr("napari_seamless.inference.run.warm_memory", noting)
+    run(np.zeros((9, 9), np.uint8), threshold_model(), axes="YX")
+    assert entered == ["in", "network", "out"]
