@@ -7,7 +7,8 @@ import pytest
 
 from napari_seamless.errors import TrainingError
 from napari_seamless.training.augment import vary_intensity
-from napari_seamless.training.options import AugmentationOptions, TrainingOptions
+from napari_seamless.training.augmentation import AugmentationOptions
+from napari_seamless.training.options import TrainingOptions
 
 GREY = np.repeat(np.linspace(0, 1, 256, dtype=np.float32).reshape(1, 16, 16), 3, axis=0)
 COLOUR = np.random.default_rng(0).random((3, 16, 16), np.float32)

@@ -14,7 +14,8 @@ from napari_seamless.images.image import Image
 from napari_seamless.training import loop
 from napari_seamless.training.feeder import prefetched
 from napari_seamless.training.loop import DivergedError, train
-from napari_seamless.training.options import AugmentationOptions, TrainingOptions
+from napari_seamless.training.augmentation import AugmentationOptions
+from napari_seamless.training.options import TrainingOptions
 from tests.training.conftest import example
 
 QUICK = TrainingOptions(epochs=2, steps_per_epoch=3, patch_size=(32, 32), batch_size=2, device="cpu", precision="fp32")

@@ -9,7 +9,7 @@ import pytest
 
 from napari_seamless.models.model import create_model
 from napari_seamless.networks.config import NetworkConfig
-from napari_seamless.training.options import AugmentationOptions
+from napari_seamless.training.augmentation import AugmentationOptions
 from napari_seamless.training.patches import PatchDrawer, exchangeable_axes, prepare_source, source_weights
 from tests.training.conftest import example
 

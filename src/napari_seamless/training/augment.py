@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_seamless.training.options import AugmentationOptions
+from napari_seamless.training.augmentation import AugmentationOptions
 from napari_seamless.training.resample import resample_linear
 
 Pixels = NDArray[np.float32]

@@ -21,7 +21,7 @@ from napari_seamless.inference.tiles import mirror_indices
 from napari_seamless.models.model import Model
 from napari_seamless.training.augment import vary_intensity
 from napari_seamless.training.dataset import TrainingExample
-from napari_seamless.training.options import AugmentationOptions
+from napari_seamless.training.augmentation import AugmentationOptions
 from napari_seamless.training.resample import resample_linear, resample_nearest
 from napari_seamless.training.targets import check_classes, contact_weights, instance_target
 

@@ -31,6 +31,8 @@ def score_examples(
     device: str = "auto",
     precision: str | None = None,
     should_stop: ShouldStop = never_stop,
+    *,
+    level: int | None = None,
 ) -> dict[str, float]:
     """Return the mean over the images of every score of the task.
 
@@ -40,6 +42,8 @@ def score_examples(
     examples : sequence of TrainingExample
     device, precision, should_stop
         See `inference.run.predict_probabilities`.
+    level : int, optional
+        By default the deepest one.
 
     Returns
     -------
@@ -53,14 +57,13 @@ def score_examples(
     Cancelled
         If `should_stop` answered True.
     """
-    scores = [_score(model, example, device, precision, should_stop) for example in examples]
+    scores = [_score(model, example, device, precision, should_stop, level or model.config.depth) for example in examples]
     return {key: float(np.mean([score[key] for score in scores])) for key in scores[0]}
 
 
 def _score(
-    model: Model, example: TrainingExample, device: str, precision: str | None, should_stop: ShouldStop
+    model: Model, example: TrainingExample, device: str, precision: str | None, should_stop: ShouldStop, level: int
 ) -> dict[str, float]:
-    level = model.config.depth
     probabilities = predict_probabilities(
         example.image, model, level=level, device=device, precision=precision, should_stop=should_stop
     )
