@@ -15,9 +15,13 @@ class AugmentationOptions:
     ----------
     flips, right_angles : bool
         Mirror and turn patches; only axes of equal voxel size are exchanged.
+    rotation : float
+        Half of the patches are turned by any angle up to so many degrees, in the plane of Y and X.
     scaling : float
-        Patches are enlarged or shrunk by up to this factor (1 = never), so that one model fits objects of several
-        sizes.
+        Half of the patches are enlarged or shrunk by up to this factor (1 = never), so that one model fits objects of
+        several sizes.
+    elastic : float
+        Half of the patches are deformed elastically; 0 = none, 1 = as strongly as in the papers (see `warp`).
     intensity : float
         Strength of gain, offset, gamma, noise and blur; 0 = none, 1 = usual.
     colour : float
@@ -27,13 +31,22 @@ class AugmentationOptions:
 
     flips: bool = True
     right_angles: bool = True
+    rotation: float = 180.0
     scaling: float = 1.5
+    elastic: float = 1.0
     intensity: float = 1.0
     colour: float = 1.0
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.scaling <= 4.0:
             raise TrainingError(f"scaling is a factor between 1 (none) and 4, not {self.scaling}")
-        for name in ("intensity", "colour"):
+        if not 0.0 <= self.rotation <= 180.0:
+            raise TrainingError(f"rotation is an angle between 0 (none) and 180 degrees, not {self.rotation}")
+        for name in ("elastic", "intensity", "colour"):
             if not 0.0 <= getattr(self, name) <= 3.0:
                 raise TrainingError(f"{name} is a strength between 0 (none) and 3, not {getattr(self, name)}")
+
+
+NO_AUGMENTATION = AugmentationOptions(
+    flips=False, right_angles=False, rotation=0.0, scaling=1.0, elastic=0.0, intensity=0.0, colour=0.0
+)
