@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_seamless.errors import AxesError
-from napari_seamless.workspace.boxes import Box, as_slices, blocks_in, box_shape, relative
+from napari_seamless.images.boxes import Box, as_slices, blocks_in, box_shape, relative
 from napari_seamless.workspace.corrections import Corrections, as_labels
 from napari_seamless.workspace.storage import Storage
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.workspace.boxes import Box, ChunkIndex
+from napari_seamless.images.boxes import Box, ChunkIndex
 
 PAINTED = 1
 MARKED = 2

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.errors import WorkspaceError
-from napari_seamless.workspace.boxes import ChunkIndex
+from napari_seamless.images.boxes import ChunkIndex
 from napari_seamless.workspace.disk import replace_file
 
 _LEVEL = 3

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.errors import PixelTypeError
-from napari_seamless.workspace.boxes import Box, ChunkIndex, as_slices, chunks_in, contains, intersection, relative
+from napari_seamless.images.boxes import Box, ChunkIndex, as_slices, chunks_in, contains, intersection, relative
 from napari_seamless.workspace.changes import PAINTED, ChunkChange, bounding_box
 from napari_seamless.workspace.regions import Regions, with_edit, with_validation
 from napari_seamless.workspace.state import now

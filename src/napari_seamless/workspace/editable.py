@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-from napari_seamless.workspace.boxes import BLOCK_SIDE, Box, as_slices, blocks_in, box_shape, relative, size_of, whole
+from napari_seamless.images.boxes import BLOCK_SIDE, Box, as_slices, blocks_in, box_shape, relative, size_of, whole
 
 if TYPE_CHECKING:
     from napari_seamless.workspace.memory import Part

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_seamless.images.boxes import Box, as_slices, intersection, relative
 from napari_seamless.images.image import Image
-from napari_seamless.workspace.boxes import Box, as_slices, intersection, relative
 from napari_seamless.workspace.regions import Kind, Regions, Role
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.errors import WorkspaceError
-from napari_seamless.workspace.boxes import Box, ChunkIndex, as_slices, box_shape, chunks_in, intersection, relative
+from napari_seamless.images.boxes import Box, ChunkIndex, as_slices, box_shape, chunks_in, intersection, relative
 from napari_seamless.workspace.bulk_undo import UndoStep
 from napari_seamless.workspace.changes import MARKED, PAINTED, ChunkChange
 from napari_seamless.workspace.corrections import painted_box, refitted

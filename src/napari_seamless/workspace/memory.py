@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.workspace.boxes import (
+from napari_seamless.images.boxes import (
     Box,
     ChunkIndex,
     as_slices,

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import AxesError, Cancelled
 from napari_seamless.events import Event, OnEvent, ShouldStop
-from napari_seamless.workspace.boxes import Box, ChunkIndex, as_slices, blocks_in, box_shape, chunks_in, intersection
-from napari_seamless.workspace.boxes import relative as relative_to
+from napari_seamless.images.boxes import Box, ChunkIndex, as_slices, blocks_in, box_shape, chunks_in, intersection
+from napari_seamless.images.boxes import relative as relative_to
 from napari_seamless.workspace.changes import ChunkChange
 from napari_seamless.workspace.corrections import as_labels
 from napari_seamless.workspace.marks import bulk_change

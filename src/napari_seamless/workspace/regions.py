@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from napari_seamless.errors import WorkspaceError
-from napari_seamless.workspace.boxes import Box, contains, intersection, union
+from napari_seamless.images.boxes import Box, contains, intersection, union
 
 Kind = Literal["slice", "box", "edit"]
 Role = Literal["train", "validation"]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from napari_seamless.errors import FileWriteError
 from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event, never_stop
+from napari_seamless.images.boxes import Box, Region, box_of, box_shape, contains
 from napari_seamless.images.image import Image
 from napari_seamless.workspace import marks
 from napari_seamless.workspace.adoption import adopt, differing_blocks
-from napari_seamless.workspace.boxes import Box, Region, box_of, box_shape, contains
 from napari_seamless.workspace.bulk_undo import UndoStep, next_to_redo, next_to_undo
 from napari_seamless.workspace.corrections import Corrections
 from napari_seamless.workspace.editable import EditableLabels, WorkspaceArray

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from napari_seamless.errors import WorkspaceError
-from napari_seamless.workspace.boxes import BLOCK_SIDE, ChunkIndex
+from napari_seamless.images.boxes import BLOCK_SIDE, ChunkIndex
 from napari_seamless.workspace.bulk_undo import StepFiles, UndoStep, with_regions, with_step
 from napari_seamless.workspace.changes import ChunkChange
 from napari_seamless.workspace.chunk_files import ChunkFiles
