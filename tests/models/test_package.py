@@ -141,7 +141,7 @@ def test_altered_weights_are_refused(package: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"format_version": 2}, "format version 2, this program reads up to 1: update", id="newer"),
+        pytest.param({"format_version": 3}, "format version 3, this program reads up to 2: update", id="newer"),
         pytest.param({"pickle": "x"}, "pickle: Extra inputs are not permitted", id="unknown key"),
         pytest.param({"task": "dance"}, "task: Input should be 'semantic' or 'instances'", id="unknown task"),
         pytest.param({"network": {"architecture": "vit"}}, "architecture must be one of", id="unknown network"),

@@ -8,9 +8,11 @@ from threading import Lock
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_seamless.inference.predictor import Predictor
 from napari_seamless.models.model import Model
+from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.networks.geometry import geometry
 
 CALIBRATION_PIXELS = {2: 2**17, 3: 2**17}
@@ -33,13 +35,17 @@ def seconds_per_pixel(model: Model, level: int, device: str, precision: str, *, 
         return _known[key]
 
 
+def trial_input(config: NetworkConfig, level: int) -> NDArray[np.float32]:
+    """Return zeros, (C, *outer), of about `CALIBRATION_PIXELS`, that the network takes at `level`."""
+    side = round(CALIBRATION_PIXELS[config.spatial_dims] ** (1 / config.spatial_dims))
+    found = geometry(config, level)
+    inner = [max(1, side - 2 * halo) for halo in found.halo]
+    return np.zeros((config.in_channels, *found.input_sizes(inner)), np.float32)
+
+
 def _measure(model: Model, level: int, device: str, precision: str, keep_heads: bool) -> float:
     predictor = Predictor(model, level=level, device=device, precision=precision, keep_heads=keep_heads)
-    dims = model.config.spatial_dims
-    side = round(CALIBRATION_PIXELS[dims] ** (1 / dims))
-    found = geometry(model.config, level)
-    inner = [max(1, side - 2 * halo) for halo in found.halo]
-    outer = np.zeros((model.config.in_channels, *found.input_sizes(inner)), np.float32)
+    outer = trial_input(model.config, level)
     seconds = []
     for _ in range(_REPEATS + 1):
         start = time.perf_counter()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from napari_seamless.errors import ChannelError, ConfigError, ModelError
 from napari_seamless.images.intensity import Normalization
 from napari_seamless.models.card import ModelCard
+from napari_seamless.models.price_list import PriceList, auto_level, check_prices
 from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.objects.instances import INSTANCE_CLASSES, InstanceRule
 
@@ -48,6 +49,8 @@ class Model:
         Voxel size of the training data, over the spatial axes.
     parent : str or None
         The model this one was fine-tuned from.
+    price_list : tuple of LevelPrice
+        What each level is worth and costs, the shallowest first; empty where that was not measured.
     network : torch.nn.Module
         In evaluation mode, on the CPU, float32; built and filled on first use.
     """
@@ -63,12 +66,19 @@ class Model:
     load_weights: Callable[[], Weights] = field(repr=False)
     voxel_size_um: tuple[float, ...] | None = None
     parent: str | None = None
+    price_list: PriceList = ()
     _built: list[NestedNetwork] = field(default_factory=list, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check_task(self.task, self.classes, self.config)
         _check_input_kind(self.input_kind, self.config)
+        check_prices(self.price_list, self.config)
+
+    @property
+    def auto_level(self) -> int:
+        """The level that ``level="auto"`` means: the shallowest one that is as good as the best, as far as is known."""
+        return auto_level(self.price_list, self.config)
 
     @property
     def network(self) -> NestedNetwork:
@@ -96,9 +106,12 @@ class Model:
         return network.eval()
 
     def with_weights(self, weights: Weights, **changes: object) -> Model:
-        """Return a model like this one with other weights, and other attributes where given."""
+        """Return a model like this one with other weights, and other attributes where given.
+
+        Without a price list: scores of other weights say nothing about these.
+        """
         kept = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-        return replace(self, load_weights=lambda: kept, **changes)  # type: ignore[arg-type]
+        return replace(self, **{"load_weights": lambda: kept, "price_list": (), **changes})  # type: ignore[arg-type]
 
 
 def _check_task(task: str, classes: tuple[str, ...], config: NetworkConfig) -> None:
@@ -136,6 +149,7 @@ def create_model(
     instance_rule: InstanceRule | None = None,
     card: ModelCard | None = None,
     voxel_size_um: tuple[float, ...] | None = None,
+    price_list: PriceList = (),
 ) -> Model:
     """Return an untrained model.
 
@@ -147,7 +161,7 @@ def create_model(
         By default background, rim and core for instances, and background, class 1, class 2, ... otherwise.
     seed : int
         Of the initial weights; the global random state is left alone.
-    name, input_kind, normalization, instance_rule, card, voxel_size_um
+    name, input_kind, normalization, instance_rule, card, voxel_size_um, price_list
         See `Model`. Without `input_kind`, one input channel means "grey" and more mean "channels".
 
     Raises
@@ -175,6 +189,7 @@ def create_model(
         card=card or ModelCard(),
         load_weights=lambda: initial,
         voxel_size_um=voxel_size_um,
+        price_list=price_list,
     )
 
 

@@ -21,13 +21,16 @@ from napari_seamless.errors import ConfigError, FileWriteError, ModelError, Outp
 from napari_seamless.images.intensity import Normalization
 from napari_seamless.models.card import ModelCard
 from napari_seamless.models.model import InputKind, Model, Task
+from napari_seamless.models.price_list import PriceList
 from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.objects.instances import InstanceRule
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest format that can be read. Version 2 brought price lists; what needs none of it is written as version 1."""
+
 MANIFEST_NAME = "model.json"
 WEIGHTS_NAME = "weights.safetensors"
 MAX_MANIFEST_BYTES = 4 * 2**20
@@ -52,6 +55,7 @@ class Manifest(BaseModel):
     voxel_size_um: tuple[float, ...] | None = None
     parent: str | None = None
     card: ModelCard = ModelCard()
+    price_list: PriceList = ()
     weights_sha256: str
 
 
@@ -121,6 +125,7 @@ def read_package(path: str | Path) -> Model:
             load_weights=lambda: _read_weights(path),
             voxel_size_um=manifest.voxel_size_um,
             parent=manifest.parent,
+            price_list=manifest.price_list,
         )
     except (ConfigError, TypeError) as error:
         raise ModelError(f"{path}: {MANIFEST_NAME} does not describe a model: {error}") from error
@@ -181,7 +186,7 @@ def _write_members(model: Model, folder: Path, weight_type: WeightType) -> None:
     weights = folder / WEIGHTS_NAME
     _write_weights(model, weights, weight_type)
     manifest = Manifest(
-        format_version=FORMAT_VERSION,
+        format_version=FORMAT_VERSION if model.price_list else 1,
         name=model.name,
         network=model.config.as_dict(),
         task=model.task,
@@ -192,10 +197,12 @@ def _write_members(model: Model, folder: Path, weight_type: WeightType) -> None:
         voxel_size_um=model.voxel_size_um,
         parent=model.parent,
         card=model.card,
+        price_list=model.price_list,
         weights_sha256=_sha256(folder),
     )
     described = folder / MANIFEST_NAME
-    described.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    unused = None if manifest.price_list else {"price_list"}  # which version 1 does not know
+    described.write_text(manifest.model_dump_json(indent=2, exclude=unused) + "\n", encoding="utf-8")
     # safetensors writes files for their owner alone; a model is as readable as any other file of the user.
     (folder / WEIGHTS_NAME).chmod(described.stat().st_mode)
 

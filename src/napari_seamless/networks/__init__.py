@@ -28,3 +28,22 @@ def build_network(config: NetworkConfig, level: int | None = None) -> NestedNetw
     from napari_seamless.networks.unetpp import UNetPlusPlus
 
     return (UNet if config.architecture == "unet" else UNetPlusPlus)(config, level)
+
+
+def outline_network(config: NetworkConfig, level: int | None = None) -> NestedNetwork:
+    """Build a network whose weights have names, shapes and types, but take no memory (torch's device ``meta``).
+
+    Parameters
+    ----------
+    config, level
+        See `build_network`.
+    """
+    import torch
+
+    with torch.device("meta"):
+        return build_network(config, level)
+
+
+def count_parameters(config: NetworkConfig, level: int | None = None) -> int:
+    """Return the number of weights and biases of a network, or of the part of it that a pruning level needs."""
+    return sum(parameter.numel() for parameter in outline_network(config, level).parameters())
