@@ -56,7 +56,7 @@ def train() -> None:
             tell("snapshot", step=10, path=option("--preview"))
         if BEHAVIOUR == "crash" and epoch == 3:
             say("Traceback: out of luck", sys.stderr)
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
         if stopped:
             return
         time.sleep(0.02)
@@ -89,8 +89,9 @@ def compare() -> None:
 
 
 def main() -> int:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
     if BEHAVIOUR == "refuse":
         say("napari-seamless: nothing is verified: paint first", sys.stderr)
         return 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from napari_seamless.viewer.child import Child, EventFile, ProcessKey, is_alive,
 
 from .conftest import TIMEOUT_MS, save_threshold_model
 
+ENDED_AT_ONCE = "exit code" if sys.platform == "win32" else "SIGKILL"
 FAKE = Path(__file__).with_name("fake_finetune.py")
 
 
@@ -106,7 +105,7 @@ def test_second_stop_ends_it_at_once(begin, qtbot):
 def test_crash_becomes_one_message_with_the_last_lines(begin, qtbot):
     watch = begin("crash")
     qtbot.waitUntil(lambda: bool(watch.endings), timeout=TIMEOUT_MS)
-    assert "SIGKILL" in watch.endings[0].message
+    assert ENDED_AT_ONCE in watch.endings[0].message
     assert "out of luck" in watch.endings[0].message
     assert len(watch.endings) == 1
 
@@ -162,10 +161,9 @@ def test_lines_are_read_as_they_are_completed(tmp_path):
         assert file.read_new() == [{"event": "epoch", "message": "IoU 0.7 → 0.8"}]
 
 
-def test_terminal_of_the_viewer_does_not_reach_it(begin, qtbot):
+def test_process_that_is_killed_from_outside_becomes_a_message(begin, qtbot):
     watch = begin("slow")
     qtbot.waitUntil(lambda: "epoch" in watch.names, timeout=TIMEOUT_MS)
-    assert os.getpgid(watch.child.key.pid) != os.getpgid(0)
     kill(watch.child.key)
     qtbot.waitUntil(lambda: bool(watch.endings), timeout=TIMEOUT_MS)
-    assert signal.SIGKILL.name in watch.endings[0].message
+    assert ENDED_AT_ONCE in watch.endings[0].message

@@ -19,6 +19,8 @@ NOTICE = b"\nStopping after the step in flight. Press Ctrl-C again to stop at on
 def stop_on_signal() -> Iterator[ShouldStop]:
     """Yield a `should_stop` that turns True at the first SIGINT (Ctrl-C) or SIGTERM (what job schedulers send).
 
+    On Windows also at SIGBREAK, the one signal that another program can send there.
+
     A second signal raises KeyboardInterrupt wherever the program is. The former handlers come back at the end.
     """
     asked = threading.Event()
@@ -30,7 +32,7 @@ def stop_on_signal() -> Iterator[ShouldStop]:
         # A handler may interrupt a write to sys.stderr, which does not take a second one meanwhile: write past it.
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, NOTICE)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
     former = [signal.signal(number, ask) for number in numbers]
     try:
         yield asked.is_set

@@ -127,12 +127,18 @@ def _send(key: ProcessKey, number: int) -> None:
 
 def interrupt(key: ProcessKey) -> None:
     """Ask a process to stop and to keep what it has, as Ctrl-C does."""
-    _send(key, signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
+    if sys.platform == "win32":
+        _send(key, signal.CTRL_BREAK_EVENT)
+    else:
+        _send(key, signal.SIGINT)
 
 
 def kill(key: ProcessKey) -> None:
     """End a process at once."""
-    _send(key, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)  # on Windows that ends it at once, too
+    if sys.platform == "win32":
+        _send(key, signal.SIGTERM)  # which ends it at once there
+    else:
+        _send(key, signal.SIGKILL)
 
 
 class EventFile:
