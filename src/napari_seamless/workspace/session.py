@@ -108,6 +108,11 @@ class Workspace:
         return None if self._flusher is None else self._flusher.trouble
 
     @property
+    def changes(self) -> tuple[int, int]:
+        """How many changes were ever made, and how many of them are on disk."""
+        return self._storage.changes
+
+    @property
     def written_bytes(self) -> int:
         """Bytes written to the disk since the workspace was opened."""
         return self._storage.written_bytes

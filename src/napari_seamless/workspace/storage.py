@@ -102,6 +102,12 @@ class Storage:
         return bool(self._waiting)
 
     @property
+    def changes(self) -> tuple[int, int]:
+        """How many journaled changes were ever made, and how many of them are on disk."""
+        with self.lock:
+            return self._seq, self._seq - len(self._waiting)
+
+    @property
     def is_unsaved(self) -> bool:
         """Whether the arrays or the state on disk lack something."""
         return self._unsaved
