@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from napari_seamless.inference import selftest
-from napari_seamless.models.library import LIBRARY_VARIABLE
+from napari_seamless.models.library import LIBRARY_VARIABLE, load_model
+from napari_seamless.models.package import save_model
+from napari_seamless.models.price_list import LevelPrice
 
 
 def test_list_names_the_user_s_models_and_where_they_live(
@@ -32,6 +35,28 @@ def test_info_shows_what_the_model_is(run: Callable[..., object], instance_model
         "grey, 1 channel",
     ):
         assert text in answer.out
+
+
+def test_info_prints_what_each_level_costs_and_which_one_auto_takes(
+    run: Callable[..., object], semantic_model: Path, tmp_path: Path
+) -> None:
+    prices = tuple(
+        LevelPrice(
+            level=level, score=score, ms_per_megapixel=ms, parameters=n, device="cpu", precision="bf16", threads=2
+        )
+        for level, score, ms, n in ((1, 0.6954, 123.4, 1234), (2, 0.7, 1234.5, 5678901))
+    )
+    model = replace(load_model(semantic_model), price_list=prices)
+    answer = run("models", "info", save_model(model, tmp_path / "priced"))
+    assert answer.code == 0, answer.err
+    assert "1, 2; auto takes 1" in answer.out
+    assert "cpu in bf16, 2 threads" in answer.out
+    rows = [re.findall(r"[\d.,x]+|taken", line) for line in answer.out.splitlines() if re.match(r"\W+[12] ", line)]
+    assert rows == [
+        ["1", "0.6954", "123", "8", "x", "8", "1,234", "taken"],
+        ["2", "0.7000", "1,234", "24", "x", "24", "5,678,901"],
+    ]
+    assert "auto takes 2 (the deepest" in " ".join(run("models", "info", semantic_model).out.split())
 
 
 def test_info_of_no_model(run: Callable[..., object]) -> None:

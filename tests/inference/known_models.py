@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from napari_seamless.images.intensity import Normalization
 from napari_seamless.models.model import Model, create_model
+from napari_seamless.models.price_list import LevelPrice
 from napari_seamless.networks.config import NetworkConfig
 
 
@@ -24,6 +26,13 @@ def random_model(config: NetworkConfig, *, seed: int = 0, **settings: Any) -> Mo
         elif name.endswith(("running_mean", "bias")):
             weights[name] = torch.randn(tensor.shape, generator=generator) * 0.2
     return model.with_weights(weights)
+
+
+def priced(model: Model, *scores: float) -> Model:
+    """The model with a price list of these scores, one for each level."""
+    rows = zip(model.config.levels, scores, strict=True)
+    prices = [LevelPrice(level=level, score=score, ms_per_megapixel=level, parameters=level) for level, score in rows]
+    return replace(model, price_list=tuple(prices))
 
 
 def threshold_model(threshold: float = 0.5, *, spatial_dims: int = 2, **settings: Any) -> Model:

@@ -6,7 +6,7 @@ import json
 import dask.array as da
 import numpy as np
 import pytest
-from known_models import random_model, threshold_model
+from known_models import priced, random_model, threshold_model
 
 from napari_seamless.errors import (
     AxesError,
@@ -66,6 +66,15 @@ def test_the_level_decides_the_halo(level: object, halo: int) -> None:
     plan = plan_segmentation(np.zeros((30, 40), np.uint8), NESTED, axes="YX", level=level, calibrate=False)
     assert plan.halo == (halo, halo)
     assert plan.accurate == (level == "accurate")
+
+
+def test_auto_takes_the_shallowest_level_that_is_as_good_as_the_best() -> None:
+    image = np.zeros((30, 40), np.uint8)
+    for scores, level in (((0.5, 0.7, 0.704, 0.7), 2), ((0.5, 0.7, 0.71, 0.8), 4)):
+        plan = plan_segmentation(image, priced(NESTED, *scores), axes="YX", calibrate=False)
+        asked = plan_segmentation(image, NESTED, axes="YX", level=level, calibrate=False)
+        assert (plan.level, plan.halo, plan.as_dict()["level"]) == (level, asked.halo, level)
+    assert plan_segmentation(image, priced(NESTED, 1, 1, 1, 1), axes="YX", level=4, calibrate=False).level == 4
 
 
 def test_a_pruned_level_costs_less() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from known_models import random_model, reference
+from known_models import priced, random_model, reference
 
 from napari_seamless.images.intensity import measure_range, normalise
 from napari_seamless.inference.run import predict_probabilities
@@ -147,6 +147,13 @@ def test_self_test_passes(dims: int) -> None:
     assert report.seamless
     assert report.largest_difference <= 1e-6
     assert len(report.shape) == dims
+
+
+def test_self_test_looks_at_the_level_that_runs_take() -> None:
+    model = random_model(NetworkConfig(architecture="unetpp", features=(2, 3, 3)))
+    assert seam_self_test(model).level == 2
+    assert seam_self_test(priced(model, 0.8, 0.8)).level == 1
+    assert seam_self_test(priced(model, 0.8, 0.8), level=2).level == 2
 
 
 def test_self_test_finds_seams(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from known_models import random_model, threshold_model
+from known_models import priced, random_model, threshold_model
 
 from napari_seamless.errors import Cancelled, FileWriteError, NotFiniteError, OutOfMemoryError, OutputExistsError
 from napari_seamless.events import Event
@@ -140,6 +140,18 @@ def test_uncertainty_of_a_unet_is_entropy(tmp_path: Path) -> None:
     p = predict_probabilities(image, model, axes="YX")
     uncertainty = np.asarray(open_image(tmp_path / "u.ome.zarr").data)
     np.testing.assert_allclose(uncertainty, -(p * np.log2(p)).sum(0), atol=1e-5)
+
+
+def test_auto_segments_at_the_level_that_the_price_list_says(tmp_path: Path) -> None:
+    image, model = gradient((20, 33)), random_model(NetworkConfig(architecture="unetpp", features=(2, 3, 4)))
+    thrifty = priced(model, 0.8, 0.8)
+    found = predict_probabilities(image, thrifty, axes="YX")
+    np.testing.assert_array_equal(found, predict_probabilities(image, model, axes="YX", level=1))
+    assert not np.array_equal(found, predict_probabilities(image, model, axes="YX"))
+    # Level 1 has no shallower head to disagree with.
+    segment(image, thrifty, axes="YX", precision="fp32", uncertainty=tmp_path / "u.ome.zarr")
+    uncertainty = np.asarray(open_image(tmp_path / "u.ome.zarr").data)
+    np.testing.assert_allclose(uncertainty, -(found * np.log2(found)).sum(0), atol=1e-5)
 
 
 def test_a_region_has_its_own_shape() -> None:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 import napari_seamless as ns
+from napari_seamless.models.price_list import LevelPrice
 
 from .conftest import TIMEOUT_MS, save_threshold_model
 
@@ -97,12 +98,27 @@ def test_renamed_and_new_layers_are_offered(open_dock, spots):
     assert widget.images.choice.text == "renamed"
 
 
+def test_auto_says_which_level_it_takes(open_dock, library):
+    config = ns.NetworkConfig(architecture="unetpp", features=(2, 2, 2), out_channels=2)
+    prices = [LevelPrice(level=level, score=0.8, ms_per_megapixel=5.0, parameters=9) for level in (1, 2)]
+    ns.save_model(ns.create_model(config, price_list=tuple(prices)), library / "nested")
+    _, widget = open_dock(model="nested")
+    level = widget.models.level
+    assert (level.level, level.caption.text(), level.slider.value()) == ("auto", "level 1 of 2", 1)
+    level.auto.click()
+    level.slider.setValue(2)
+    assert (level.level, level.caption.text()) == (2, "level 2 of 2")
+    level.auto.click()
+    assert (level.level, level.caption.text(), level.slider.value()) == ("auto", "level 1 of 2", 1)
+
+
 def test_levels_of_a_unetpp_can_be_chosen(open_dock, segment_and_wait, spots, library):
     config = ns.NetworkConfig(architecture="unetpp", features=(2, 2, 2), out_channels=2)
     model = ns.create_model(config, seed=3)
     ns.save_model(model, library / "nested")
     viewer, widget = open_dock(Image(spots, name="spots"), model="nested")
     assert widget.models.level.level == "auto"
+    assert "level 2 of 2" in widget.models.level.caption.text()
     widget.models.level.auto.click()
     widget.models.level.slider.setValue(1)
     assert "level 1 of 2" in widget.models.level.caption.text()

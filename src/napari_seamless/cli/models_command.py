@@ -11,12 +11,16 @@ from napari_seamless.cli.units import counted, sizes_text
 from napari_seamless.errors import ModelError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from napari_seamless.models.model import Model
 
 models_app = typer.Typer(help="List, describe and verify models.", no_args_is_help=True)
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name or path.")]
-VerifiedLevelOption = Annotated[int | None, typer.Option("--level", metavar="N", help="By default the deepest one.")]
+VerifiedLevelOption = Annotated[
+    int | None, typer.Option("--level", metavar="N", help="By default the one that auto takes.")
+]
 
 
 @models_app.command("list")
@@ -54,6 +58,8 @@ def info(model: ModelArgument) -> None:
         if text:
             table.add_row(name, escape(text))
     Console().print(table)
+    if loaded.price_list:
+        Console().print(_price_table(loaded))
 
 
 @models_app.command("verify")
@@ -94,7 +100,7 @@ def _card_rows(model: Model) -> list[tuple[str, str]]:
         ("description", card.description),
         ("task", f"{model.task}: {', '.join(model.classes)}"),
         ("network", f"{config.architecture}, {config.spatial_dims}D, features {', '.join(map(str, config.features))}"),
-        ("levels", ", ".join(map(str, config.levels))),
+        ("levels", _levels_text(model)),
         ("input", f"{model.input_kind}, {counted(config.in_channels, 'channel')}"),
         ("voxel size", voxels),
         ("fine-tuned from", model.parent or ""),
@@ -106,6 +112,34 @@ def _card_rows(model: Model) -> list[tuple[str, str]]:
         ("licence", card.licence),
         ("citation", card.citation),
     ]
+
+
+def _levels_text(model: Model) -> str:
+    levels = ", ".join(map(str, model.config.levels))
+    if len(model.config.levels) < 2:
+        return levels
+    known = "by its price list, below" if model.price_list else "the deepest: it has no price list"
+    return f"{levels}; auto takes {model.auto_level} ({known})"
+
+
+def _price_table(model: Model) -> Table:
+    """What each level is worth and costs; the time does not hold the halo, which is shown beside it."""
+    from rich.table import Table
+
+    from napari_seamless.networks.geometry import geometry
+
+    first = model.price_list[0]
+    threads = f", {counted(first.threads, 'thread')}" if first.threads else ""
+    where = f"{first.device} in {first.precision}{threads}"
+    table = Table(title=f"What each level is worth and costs ({where})", title_justify="left")
+    for heading in ("level", "score", "ms per megapixel", "halo", "parameters", "auto"):
+        table.add_column(heading, justify="right")
+    for price in model.price_list:
+        halo = sizes_text(geometry(model.config, price.level).halo)
+        taken = "taken" if price.level == model.auto_level else ""
+        time, score = f"{price.ms_per_megapixel:,.0f}", f"{price.score:.4f}"
+        table.add_row(str(price.level), score, time, halo, f"{price.parameters:,}", taken)
+    return table
 
 
 def sizes_text_um(sizes: tuple[float, ...]) -> str:

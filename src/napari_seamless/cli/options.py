@@ -69,7 +69,8 @@ LevelOption = Annotated[
         "--level",
         metavar="auto|accurate|N",
         parser=parse_level,
-        help="UNet++: a lower level is faster, 'accurate' averages all heads.",
+        help="UNet++: a lower level is faster; 'auto' takes the lowest that is as good as the best (see models info), "
+        "'accurate' averages all heads.",
     ),
 ]
 TileSizeOption = Annotated[

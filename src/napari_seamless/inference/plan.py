@@ -171,7 +171,8 @@ def plan_segmentation(
     channel : int, str or sequence of them, optional
         Which channel(s), by index or name; needed if the image has more than the model takes.
     level : "auto", "accurate" or int
-        UNet++ level; ``auto`` is the deepest one, ``accurate`` the mean of all heads.
+        UNet++ level; ``auto`` is the shallowest one that is as good as the best (`Model.auto_level`; without a price
+        list the deepest), ``accurate`` the mean of all heads.
     tile_size : "auto", int, tuple of int, or None
         Inner pixels of a tile for each spatial axis; None: one tile for the whole region (the untiled reference).
         With ``auto``, volumes are streamed along z where that costs less than tiles.
@@ -255,7 +256,7 @@ def as_model(model: Model | str) -> Model:
 
 def _resolve_level(model: Model, level: Level | str) -> tuple[int, bool]:
     if level == "auto":
-        return model.config.depth, False
+        return model.auto_level, False
     if level == "accurate":
         if len(model.config.levels) < 2:
             raise LevelError(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event, never_stop
 from napari_seamless.images.image import Image
-from napari_seamless.images.intensity import measure_range
+from napari_seamless.images.intensity import IntensityRange, measure_range
 from napari_seamless.inference.allocator import warm_memory
 from napari_seamless.inference.executor import Run
 from napari_seamless.inference.pieces import Pieces
@@ -129,6 +129,7 @@ def predict_probabilities(
     device: str = "auto",
     precision: str | None = None,
     region: Region | None = None,
+    intensity: IntensityRange | None = None,
     on_event: OnEvent | None = None,
     should_stop: ShouldStop | None = None,
 ) -> NDArray[np.float32]:
@@ -141,6 +142,8 @@ def predict_probabilities(
         mirror-extended image.
     precision : str, optional
         By default the network's own: fp32, or fp64 after ``model.network.double()``.
+    intensity : IntensityRange, optional
+        What becomes 0 and 1, where it is known already; by default measured on the whole image.
 
     Returns
     -------
@@ -160,7 +163,7 @@ def predict_probabilities(
         calibrate=False,
     )
     on_event = on_event or ignore_event
-    pieces = _pieces(image, model, plan, channel, on_event, should_stop or never_stop)
+    pieces = _pieces(image, model, plan, channel, on_event, should_stop or never_stop, intensity)
     result = np.empty((model.config.out_channels, *plan.output_shape), np.float32)
     starts = [start for start, _ in plan.output_region]
 
@@ -182,7 +185,8 @@ def _path(path: str | Path | None) -> Path | None:
 
 
 def _has_heads_to_compare(model: Model, level: Level) -> bool:
-    return len(model.config.levels) > 1 and level != min(model.config.levels)
+    chosen = model.auto_level if level == "auto" else level
+    return len(model.config.levels) > 1 and chosen != min(model.config.levels)
 
 
 def _pieces(
@@ -192,9 +196,10 @@ def _pieces(
     channel: Channel,
     on_event: OnEvent,
     should_stop: ShouldStop,
+    intensity: IntensityRange | None = None,
 ) -> Pieces:
     source = source_of(image, model, channel)
-    intensity = measure_range(source.data, model.normalization, axes=source.axes)
+    intensity = intensity or measure_range(source.data, model.normalization, axes=source.axes)
     on_event(Event("plan", {**plan.as_dict(), "intensity": intensity.source}, {"plan": plan}))
     return Pieces(source, intensity, plan, model, on_event, should_stop)
 

@@ -56,14 +56,14 @@ def seam_self_test(
     ----------
     model : Model
     level : int, optional
-        The deepest by default.
+        By default the one that runs take, `Model.auto_level`.
     device, precision, seed
 
     Returns
     -------
     SeamReport
     """
-    depth = model.config.resolve_level(level)
+    depth = model.auto_level if level is None else model.config.resolve_level(level)
     found = geometry(model.config, depth)
     sizes = (
         tuple(2 * m for m in found.alignment),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from napari_seamless.errors import ModelError
 from napari_seamless.models.model import InputKind, Model, Task
-from napari_seamless.models.package import is_package, read_manifest, read_package
+from napari_seamless.models.package import is_package, network_config, read_manifest, read_package
+from napari_seamless.models.price_list import PriceList, auto_level
 from napari_seamless.networks.config import NetworkConfig
 
 BUNDLED_MODELS = Path(__file__).parent / "weights"
@@ -31,7 +32,7 @@ class ModelSummary:
         Whether it comes with the package.
     usable : bool
         False if its ``model.json`` cannot be read; the fields below are then None.
-    config, task, input_kind
+    config, task, input_kind, price_list
         See `napari_seamless.models.model.Model`.
     """
 
@@ -43,6 +44,12 @@ class ModelSummary:
     config: NetworkConfig | None = None
     task: Task | None = None
     input_kind: InputKind | None = None
+    price_list: PriceList = ()
+
+    @property
+    def auto_level(self) -> int | None:
+        """The level that ``level="auto"`` means."""
+        return None if self.config is None else auto_level(self.price_list, self.config)
 
 
 def library_folder() -> Path:
@@ -97,7 +104,7 @@ def _name_of(package: Path) -> str:
 def _summary(path: Path, bundled: bool) -> ModelSummary:
     try:
         manifest = read_manifest(path)
-        config = NetworkConfig.from_dict(manifest.network)
+        config = network_config(path, manifest)
     except ModelError as error:
         return ModelSummary(_name_of(path), f"cannot be used: {error}", path, bundled, usable=False)
     return ModelSummary(
@@ -108,4 +115,5 @@ def _summary(path: Path, bundled: bool) -> ModelSummary:
         config=config,
         task=manifest.task,
         input_kind=manifest.input_kind,
+        price_list=manifest.price_list,
     )

@@ -21,7 +21,7 @@ from napari_seamless.errors import ConfigError, FileWriteError, ModelError, Outp
 from napari_seamless.images.intensity import Normalization
 from napari_seamless.models.card import ModelCard
 from napari_seamless.models.model import InputKind, Model, Task
-from napari_seamless.models.price_list import PriceList
+from napari_seamless.models.price_list import PriceList, check_prices
 from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.objects.instances import InstanceRule
 
@@ -93,6 +93,22 @@ def read_manifest(path: Path) -> Manifest:
         ) from None
 
 
+def network_config(path: Path, manifest: Manifest) -> NetworkConfig:
+    """Return the network that a manifest describes.
+
+    Raises
+    ------
+    ModelError
+        If it describes none, or prices levels that the network does not have; `path` is named.
+    """
+    try:
+        config = NetworkConfig.from_dict(_with_tuples(manifest.network))
+        check_prices(manifest.price_list, config)
+    except (ConfigError, TypeError) as error:
+        raise ModelError(f"{path}: {MANIFEST_NAME} does not describe a model: {error}") from error
+    return config
+
+
 def read_package(path: str | Path) -> Model:
     """Read a model from a folder or zip.
 
@@ -112,10 +128,9 @@ def read_package(path: str | Path) -> Model:
             f"{manifest.weights_sha256[:12]}…: the file was altered or damaged, fetch the model again"
         )
     try:
-        config = NetworkConfig.from_dict(_with_tuples(manifest.network))
         return Model(
             name=manifest.name,
-            config=config,
+            config=network_config(path, manifest),
             task=manifest.task,
             classes=manifest.classes,
             normalization=manifest.normalization,
@@ -127,7 +142,7 @@ def read_package(path: str | Path) -> Model:
             parent=manifest.parent,
             price_list=manifest.price_list,
         )
-    except (ConfigError, TypeError) as error:
+    except ConfigError as error:
         raise ModelError(f"{path}: {MANIFEST_NAME} does not describe a model: {error}") from error
 
 

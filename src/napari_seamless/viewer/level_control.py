@@ -34,6 +34,7 @@ class LevelControl(QWidget):
         describe(self.caption, "The level at which the labels are read.")
         self.caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._levels: tuple[int, ...] = ()
+        self._auto_level = 0
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setVerticalSpacing(0)
@@ -44,7 +45,10 @@ class LevelControl(QWidget):
         self.auto.toggled.connect(self._on_change)
         self.slider.valueChanged.connect(self._on_change)
         self._reason = ""
-        describe(self.auto, "Let the program choose: the most accurate single level.")
+        describe(
+            self.auto,
+            "Let the program choose: the fastest level that is as good as the best one, as far as was measured.",
+        )
         describe(self.slider, _PURPOSE)
         self.show_state()
 
@@ -56,13 +60,17 @@ class LevelControl(QWidget):
         value = self.slider.value()
         return "accurate" if value > self._levels[-1] else value
 
-    def set_levels(self, levels: tuple[int, ...], reason: str = "") -> None:
-        """Offer a model's levels; with fewer than two there is nothing to choose, and `reason` says why."""
+    def set_levels(self, levels: tuple[int, ...], auto_level: int, reason: str = "") -> None:
+        """Offer a model's levels and say which one "auto" means.
+
+        With fewer than two there is nothing to choose, and `reason` says why.
+        """
+        self._auto_level = auto_level
         self._levels = levels if len(levels) > 1 else ()
         self._reason = "" if self._levels else reason
         with QSignalBlocker(self.slider):
             self.slider.setRange(levels[0] if levels else 0, levels[-1] + 1 if levels else 0)
-            self.slider.setValue(levels[-1] if levels else 0)
+        self._put_slider(auto_level)
         self.show_state()
 
     def show_state(self, locked: str = "") -> None:
@@ -75,13 +83,17 @@ class LevelControl(QWidget):
         self.caption.setText(self._caption())
 
     def _on_change(self) -> None:
+        if self.auto.isChecked():
+            self._put_slider(self._auto_level)
         self.show_state()
         self.changed.emit()
+
+    def _put_slider(self, level: int) -> None:
+        with QSignalBlocker(self.slider):
+            self.slider.setValue(level)
 
     def _caption(self) -> str:
         if not self._levels:
             return "one level only"
-        if self.auto.isChecked():
-            return "faster  ↔  more accurate"
-        level = self.level
+        level = self._auto_level if self.auto.isChecked() else self.level
         return "all levels, averaged" if level == "accurate" else f"level {level} of {self._levels[-1]}"

@@ -90,7 +90,7 @@ class ModelPicker(QObject):
         model = self.model
         self.description.setText(description_of(model) if model is not None else self.problem)
         levels = model.config.levels if model is not None and model.config is not None else ()
-        self.level.set_levels(levels, level_reason(model))
+        self.level.set_levels(levels, model.auto_level if levels else 0, level_reason(model))
         self.changed.emit()
 
     def _add_menu(self) -> None:
