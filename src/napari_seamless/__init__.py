@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from napari_seamless.models.package import save_model
     from napari_seamless.networks import build_network
     from napari_seamless.networks.config import NetworkConfig
+    from napari_seamless.training.examples import Example
     from napari_seamless.training.loop import train
 
 __version__ = version("napari-seamless")
 
 _HOME_OF = {
+    "Example": "training.examples",
     "Image": "images.image",
     "Model": "models.model",
     "NetworkConfig": "networks.config",
@@ -45,6 +47,7 @@ _HOME_OF = {
 }
 
 __all__ = [
+    "Example",
     "Image",
     "Model",
     "NetworkConfig",

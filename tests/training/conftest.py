@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from napari_seamless.images.image import Image
-from napari_seamless.training.dataset import TrainingExample
+from napari_seamless.training.examples import Example
 
 
 def discs(seed: int, shape: tuple[int, ...] = (64, 64), n_objects: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +26,7 @@ def discs(seed: int, shape: tuple[int, ...] = (64, 64), n_objects: int = 6) -> t
     return image.clip(0, 255).astype(np.uint8), labels
 
 
-def example(seed: int, shape: tuple[int, ...] = (64, 64), **changes: object) -> TrainingExample:
+def example(seed: int, shape: tuple[int, ...] = (64, 64), **changes: object) -> Example:
     """Return one annotated image."""
     image, labels = discs(seed, shape)
     values = {
@@ -36,7 +36,7 @@ def example(seed: int, shape: tuple[int, ...] = (64, 64), **changes: object) -> 
         "labels": labels,
         "dataset": "discs",
     }
-    return TrainingExample(**{**values, **changes})
+    return Example(**{**values, **changes})
 
 
 @pytest.fixture

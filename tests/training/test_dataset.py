@@ -8,8 +8,7 @@ import tifffile
 
 from napari_seamless.errors import DatasetError
 from napari_seamless.training.dataset import open_dataset, open_datasets
-from napari_seamless.training.split import split_by_group
-from tests.training.conftest import discs, example
+from tests.training.conftest import discs
 
 
 def test_reads_images_and_labels_by_name(folder):
@@ -85,9 +84,14 @@ def spoil_time(folder):
     )
 
 
-def spoil_all_empty(folder):
-    for path in (folder / "labels").iterdir():
-        tifffile.imwrite(path, np.zeros((64, 64), np.uint16))
+def spoil_mask(folder):
+    (folder / "verified").mkdir()
+    tifffile.imwrite(folder / "verified" / "field9.tif", np.ones((64, 64), np.uint8))
+
+
+def spoil_mask_shape(folder):
+    (folder / "verified").mkdir()
+    tifffile.imwrite(folder / "verified" / "field1.tif", np.ones((64, 63), np.uint8))
 
 
 def spoil_dimensions(folder):
@@ -107,9 +111,10 @@ def spoil_dimensions(folder):
         (spoil_shape, r"set/field1 are \(64, 63\) and the image is \(64, 64\) along YX"),
         (spoil_float, "whole numbers, but those of set/field1 are float32"),
         (spoil_negative, "go down to -1"),
-        (spoil_colour_labels, "without channels or colours"),
-        (spoil_time, "series of 5 time points"),
-        (spoil_all_empty, "all labels are empty"),
+        (spoil_colour_labels, "one value for each pixel"),
+        (spoil_time, r"set/field1 are \(64, 64\) and the image is \(5, 64, 64\) along TYX"),
+        (spoil_mask, "field9.tif in .*verified has none"),
+        (spoil_mask_shape, "mask of verified pixels must have the shape of the labels"),
         (spoil_dimensions, "all images must be 2D or all 3D"),
     ],
 )
@@ -124,34 +129,17 @@ def test_no_folder_is_refused():
         open_datasets([])
 
 
-def test_groups_stay_together():
-    examples = [example(number, group=f"group {number % 5}") for number in range(20)]
-    training, validation = split_by_group(examples, 0.2, seed=3)
-    assert {one.group for one in training}.isdisjoint({one.group for one in validation})
-    assert len(training) + len(validation) == 20
-    assert len({one.group for one in validation}) == 1
+def test_masks_say_what_is_annotated(folder):
+    (folder / "verified").mkdir()
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:20, 30:40] = 1
+    tifffile.imwrite(folder / "verified" / "field2.tif", mask)
+    examples = open_dataset(folder)
+    assert examples[1].verified is None
+    np.testing.assert_array_equal(examples[2].read_verified(((0, 64), (0, 64))) > 0, mask > 0)
 
 
-def test_every_data_set_is_in_the_validation():
-    examples = [example(number, dataset=f"set {number % 2}") for number in range(10)]
-    _, validation = split_by_group(examples, 0.15, seed=0)
-    assert {one.dataset for one in validation} == {"set 0", "set 1"}
-
-
-def test_the_seed_chooses_the_split():
-    examples = [example(number) for number in range(12)]
-    names = [tuple(one.name for one in split_by_group(examples, 0.3, seed)[1]) for seed in (1, 1, 2)]
-    assert names[0] == names[1]
-    assert names[0] != names[2]
-
-
-def test_a_single_image_is_divided_with_a_gap():
-    training, validation = split_by_group([example(0, (100, 60))], 0.2, seed=0)
-    assert training[0].labels.shape == (70, 60)
-    assert validation[0].labels.shape == (20, 60)
-    np.testing.assert_array_equal(np.asarray(validation[0].image.data), discs(0, (100, 60))[0][80:])
-
-
-def test_a_single_tiny_image_is_refused():
-    with pytest.raises(DatasetError, match="add a second image"):
-        split_by_group([example(0, (30, 30))], 0.2, seed=0)
+def test_a_value_can_mean_not_annotated(folder):
+    _, labels = discs(0)
+    (one, *_) = open_dataset(folder, ignore=1)
+    np.testing.assert_array_equal(one.read_verified(((0, 64), (0, 64))) > 0, labels != 1)

@@ -9,23 +9,30 @@ import pytest
 
 from napari_seamless.models.model import create_model
 from napari_seamless.networks.config import NetworkConfig
-from napari_seamless.training.augmentation import AugmentationOptions
-from napari_seamless.training.patches import PatchDrawer, exchangeable_axes, prepare_source, source_weights
+from napari_seamless.training.augmentation import NO_AUGMENTATION, AugmentationOptions
+from napari_seamless.training.patches import PatchDrawer, exchangeable_axes, source_weights
+from napari_seamless.training.planes import annotated_planes
+from napari_seamless.training.sources import prepare_sources
+from napari_seamless.training.target_options import TargetOptions
 from tests.training.conftest import example
 
-PLAIN = AugmentationOptions(flips=False, right_angles=False, scaling=1.0, intensity=0.0, colour=0.0)
-SHAPES_ONLY = AugmentationOptions(scaling=1.6, intensity=0.0, colour=0.0)
+PLAIN = NO_AUGMENTATION
+SHAPES_ONLY = AugmentationOptions(scaling=1.6, rotation=0.0, elastic=0.0, intensity=0.0, colour=0.0)
 
 
 def source_of(one, task="semantic", dims=2, input_kind="grey"):
     config = NetworkConfig(
         spatial_dims=dims, in_channels=3 if input_kind == "colour" else 1, out_channels=3 if task == "instances" else 9
     )
-    return prepare_source(one, create_model(config, task=task, input_kind=input_kind), seed=0)
+    model = create_model(config, task=task, input_kind=input_kind)
+    (source,) = prepare_sources(annotated_planes(one, dims), model, TargetOptions(), (32,) * dims, seed=0)
+    return source
 
 
-def drawer(sources, patch_size=(32, 32), margin=(4, 4), augmentation=PLAIN, is_instances=False):
-    return PatchDrawer(sources, patch_size, margin, augmentation, is_instances, is_colour_input=False)
+def drawer(sources, patch_size=(32, 32), margin=(4, 4), augmentation=PLAIN, is_instances=False, targets=None):
+    return PatchDrawer(
+        sources, patch_size, margin, augmentation, targets or TargetOptions(), is_instances, is_colour_input=False
+    )
 
 
 def coloured_example(shape=(64, 64)):
@@ -79,7 +86,9 @@ def test_only_the_inner_part_counts():
 def test_every_pixel_of_the_image_gets_its_turn():
     values = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48)
     one = example(0, (48, 48))
-    source = source_of(replace(one, image=type(one.image).from_array(values, "YX"), labels=np.ones_like(values)))
+    labels = np.ones_like(values)
+    labels[:, 20:] = 2
+    source = source_of(replace(one, image=type(one.image).from_array(values, "YX"), labels=labels))
     low, high = source.intensity_range.low[0], source.intensity_range.high[0]
     pixels, _, weights = drawer([source]).draw_batch(600, np.random.default_rng(0))
     seen = np.round(pixels[:, 0] * (high - low) + low).astype(int)[weights > 0]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_seamless.errors import DatasetError
 from napari_seamless.metrics import evaluate
 from napari_seamless.objects.instances import InstanceRule, instances_from_states
-from napari_seamless.training.targets import check_classes, instance_target
+from napari_seamless.training.examples import MARKED, PAINTED
+from napari_seamless.training.targets import instance_target
 
 
 def test_square_has_a_rim_of_two():
@@ -92,7 +92,21 @@ def test_rectangles_come_back_exactly(seed, dims):
     assert scores["ap50"] == scores["iou"] == 1.0
 
 
-def test_class_values_are_checked():
-    check_classes(np.array([0, 1, 2]), 3, "here")
-    with pytest.raises(DatasetError, match=r"class indices 0\.\.1, but field holds the value 7"):
-        check_classes(np.array([0, 7]), 2, "field")
+def test_what_lies_beyond_the_verified_pixels_is_no_border():
+    labels = np.zeros((9, 20), np.uint16)
+    labels[:, :10] = 3
+    verified = np.zeros(labels.shape, np.uint8)
+    verified[:, :10] = MARKED
+    np.testing.assert_array_equal(instance_target(labels, verified=verified)[:, :10], 2)
+    verified[:, 10:] = MARKED
+    np.testing.assert_array_equal(instance_target(labels, verified=verified)[:, 8:10], 1)
+
+
+def test_paint_ends_where_the_object_ends_but_not_along_z():
+    labels = np.zeros((3, 9, 20), np.uint16)
+    labels[1, :, :10] = 3
+    verified = np.zeros(labels.shape, np.uint8)
+    verified[1, :, :10] = PAINTED
+    target = instance_target(labels, verified=verified)
+    assert set(target[1, 4, 9:10]) == {1}
+    assert set(target[1, 4, 2:8]) == {2}

@@ -1,14 +1,14 @@
 """A folder of annotated images: ``images/`` and ``labels/`` with the same file names, checked before any training.
 
-An optional ``index.csv`` says which images show the same field (column ``mosaic_group`` or ``group``; column ``id``
-holds the file name without its ending). Images of one group are never split between training and validation.
+A third folder, ``verified/``, may hold masks of the same names: only pixels that are not 0 there are learned from. An
+optional ``index.csv`` says which images show the same field (column ``mosaic_group`` or ``group``; column ``id`` holds
+the file name without its ending). Images of one group are never split between training and validation.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,62 +18,12 @@ from numpy.typing import NDArray
 from napari_seamless.errors import DatasetError
 from napari_seamless.images.image import Image
 from napari_seamless.images.read import open_image
+from napari_seamless.training.examples import Example
 
 _GROUP_COLUMNS = ("mosaic_group", "group")
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingExample:
-    """One annotated image.
-
-    Attributes
-    ----------
-    name : str
-        File name, with its data set in front.
-    group : str
-        Images of one group stay on one side of the validation split.
-    image : Image
-    labels : ndarray, integer, shape (*spatial)
-        Object ids or class indices; 0 = background.
-    dataset : str
-        Name of the folder it comes from.
-
-    Raises
-    ------
-    DatasetError
-        If the labels are not whole numbers of at least 0 in the shape of the image.
-    """
-
-    name: str
-    group: str
-    image: Image
-    labels: NDArray[np.integer[Any]]
-    dataset: str = ""
-
-    def __post_init__(self) -> None:
-        labels, sizes = self.labels, self.image.sizes
-        if labels.dtype.kind not in "ui":
-            raise DatasetError(
-                f"labels are whole numbers, but those of {self.name} are {labels.dtype}: save them as uint16 or uint32"
-            )
-        if labels.size and labels.min() < 0:
-            raise DatasetError(
-                f"labels are at least 0, but those of {self.name} go down to {labels.min()}: use 0 for background"
-            )
-        found = tuple(sizes[axis] for axis in self.image.spatial_axes)
-        if labels.shape != found:
-            raise DatasetError(
-                f"labels must have the shape of their image, but those of {self.name} are {labels.shape} and the image "
-                f"is {found} along {self.image.spatial_axes}: save both at the same size"
-            )
-
-    @property
-    def spatial_dims(self) -> int:
-        """2 or 3."""
-        return self.labels.ndim
-
-
-def open_datasets(folders: Sequence[str | Path]) -> list[TrainingExample]:
+def open_datasets(folders: Sequence[str | Path], ignore: int | None = None) -> list[Example]:
     """Read and check several folders; see `open_dataset`.
 
     Raises
@@ -83,42 +33,42 @@ def open_datasets(folders: Sequence[str | Path]) -> list[TrainingExample]:
     """
     if not folders:
         raise DatasetError("training needs at least one data set: give a folder with images/ and labels/")
-    examples = [example for folder in folders for example in open_dataset(folder)]
+    examples = [example for folder in folders for example in open_dataset(folder, ignore)]
     check_together(examples)
     return examples
 
 
-def check_together(examples: Sequence[TrainingExample]) -> None:
+def check_together(examples: Sequence[Example]) -> None:
     """Check that one model can learn from all examples.
 
     Raises
     ------
     DatasetError
-        If they mix 2D and 3D, or nothing is annotated.
+        If there are none, or they mix 2D and 3D.
     """
+    if not examples:
+        raise DatasetError("training needs at least one annotated image")
     by_dims = {example.spatial_dims: example.name for example in examples}
     if len(by_dims) > 1:
         raise DatasetError(
             f"all images must be 2D or all 3D, but {by_dims[2]} is 2D and {by_dims[3]} is 3D: train one model for each"
         )
-    if not any(example.labels.any() for example in examples):
-        raise DatasetError(
-            "all labels are empty (0 everywhere): there is nothing to learn, annotate some objects first"
-        )
 
 
-def open_dataset(folder: str | Path) -> list[TrainingExample]:
+def open_dataset(folder: str | Path, ignore: int | None = None) -> list[Example]:
     """Read and check a folder of annotated images.
 
     Parameters
     ----------
     folder : path
         Holds ``images/`` and ``labels/``, whose files have the same names (endings may differ), and optionally
-        ``index.csv``.
+        ``verified/`` and ``index.csv``.
+    ignore : int, optional
+        Label value that means "not annotated".
 
     Returns
     -------
-    list of TrainingExample
+    list of Example
         In the order of the file names.
 
     Raises
@@ -133,9 +83,22 @@ def open_dataset(folder: str | Path) -> list[TrainingExample]:
     if not images:
         raise DatasetError(f"{folder / 'images'} holds no files: put the images there, and their labels into labels/")
     _check_partners(folder, images, labels)
+    verified = _files_by_name(folder / "verified") if (folder / "verified").exists() else {}
+    _check_masks(folder, verified, images)
     groups = _read_groups(folder / "index.csv")
     dataset = folder.parent.name if folder.name in ("train", "test") else folder.name
-    return [_read_example(dataset, name, images[name], labels[name], groups.get(name, name)) for name in sorted(images)]
+    return [
+        Example(
+            _single_image(open_image(images[name]), images[name]),
+            _read_labels(labels[name]),
+            _read_labels(verified[name]) != 0 if name in verified else None,
+            name=f"{dataset}/{name}",
+            group=f"{dataset}/{groups.get(name, name)}",
+            dataset=dataset,
+            ignore=ignore,
+        )
+        for name in sorted(images)
+    ]
 
 
 def _files_by_name(folder: Path) -> dict[str, Path]:
@@ -166,6 +129,15 @@ def _check_partners(folder: Path, images: dict[str, Path], labels: dict[str, Pat
             )
 
 
+def _check_masks(folder: Path, masks: dict[str, Path], images: dict[str, Path]) -> None:
+    strangers = sorted(set(masks) - set(images))
+    if strangers:
+        raise DatasetError(
+            f"every mask needs an image of the same name, but {masks[strangers[0]].name} in {folder / 'verified'} has "
+            "none: add the image or move the mask away"
+        )
+
+
 def _read_groups(index: Path) -> dict[str, str]:
     if not index.is_file():
         return {}
@@ -180,21 +152,8 @@ def _read_groups(index: Path) -> dict[str, str]:
         return {Path(row["id"]).name.split(".")[0]: f"{column} {row[column]}" for row in rows}
 
 
-def _read_example(dataset: str, name: str, image_path: Path, labels_path: Path, group: str) -> TrainingExample:
-    image = _single_image(open_image(image_path), image_path)
-    labels = _read_labels(labels_path)
-    return TrainingExample(
-        name=f"{dataset}/{name}", group=f"{dataset}/{group}", image=image, labels=labels, dataset=dataset
-    )
-
-
 def _single_image(image: Image, path: Path) -> Image:
-    """Leave out T and Z of length one; refuse a series."""
-    if image.sizes.get("T", 1) > 1:
-        raise DatasetError(
-            f"training takes single images, but {path} is a series of {image.sizes['T']} time points (axes "
-            f"{image.axes}): save each time point as a file of its own"
-        )
+    """Leave out T and Z of length one, which microscopes write for single planes."""
     single = [axis for axis in image.axes if axis in "TZ" and image.sizes[axis] == 1]
     if not single:
         return image
@@ -213,9 +172,9 @@ def _read_labels(path: Path) -> NDArray[np.integer[Any]]:
     labels = labels.squeeze(singles)
     if labels.dtype == np.bool_:
         labels = labels.astype(np.uint8)
-    if labels.ndim not in (2, 3) or any(image.sizes.get(axis, 1) > 1 for axis in "TCS"):
+    if labels.ndim not in (2, 3, 4) or any(image.sizes.get(axis, 1) > 1 for axis in "CS"):
         raise DatasetError(
-            f"labels have the axes YX or ZYX, but {path} has the shape {labels.shape} (axes {image.axes}): "
-            "save one value for each pixel, without channels or colours"
+            f"labels have the axes of their image without channels and colours, but {path} has the shape "
+            f"{labels.shape} (axes {image.axes}): save one value for each pixel"
         )
     return labels

@@ -10,142 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_seamless.images.intensity import IntensityRange, measure_range, normalise
-from napari_seamless.inference.source import Source, source_of
+from napari_seamless.images.boxes import Box
 from napari_seamless.inference.tiles import mirror_indices
-from napari_seamless.models.model import Model
 from napari_seamless.training.augment import vary_intensity
-from napari_seamless.training.dataset import TrainingExample
 from napari_seamless.training.augmentation import AugmentationOptions
-from napari_seamless.training.resample import resample_linear, resample_nearest
-from napari_seamless.training.targets import check_classes, contact_weights, instance_target
+from napari_seamless.training.border_weights import border_weights, reach
+from napari_seamless.training.sources import PatchSource
+from napari_seamless.training.target_options import TargetOptions
+from napari_seamless.training.targets import CONTACT_REACH, contact_weights, instance_target
+from napari_seamless.training.warp import Coordinates, Warp, draw_warp, nearest_index, sample_linear
 
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
 """Pixels (C, *spatial), class indices and weights (*spatial)."""
 
-_SEEDS_PER_CLASS = 4096
 _SEEDED_SHARE = 0.7
-"""Share of patches that are placed around an annotated pixel; the others lie anywhere."""
+"""Share of patches that are placed around a pixel of a class, each class as often; the others around any verified."""
 
-
-@dataclass(frozen=True, eq=False)
-class PatchSource:
-    """An example made ready for drawing patches.
-
-    Attributes
-    ----------
-    name, dataset : str
-    pixels : ndarray, shape (C, *spatial)
-        The channels that are fed, in the image's own intensities.
-    repeats : int
-        How often each channel is fed.
-    intensity_range : IntensityRange
-        Of the whole image.
-    labels : ndarray, integer, shape (*spatial)
-    target : ndarray, uint8, shape (*spatial)
-        Class indices.
-    weight : ndarray, float32, shape (*spatial), or None
-        How much each pixel counts; None = all alike.
-    seeds : list of ndarray, int64, shape (n, spatial_dims)
-        For each class present but background, some pixels of it.
-    voxel_size_um : tuple of float, or None
-    """
-
-    name: str
-    dataset: str
-    pixels: NDArray[Any]
-    repeats: int
-    intensity_range: IntensityRange
-    labels: NDArray[np.integer[Any]]
-    target: NDArray[np.uint8]
-    weight: NDArray[np.float32] | None
-    seeds: list[NDArray[np.int64]]
-    voxel_size_um: tuple[float, ...] | None
-
-    @property
-    def area(self) -> int:
-        """Number of pixels."""
-        return self.target.size
-
-    def read(self, index: Sequence[NDArray[np.intp]]) -> NDArray[np.float32]:
-        """Return normalised pixels (channels fed, *spatial) at the given indices along each axis."""
-        block = self.pixels[np.ix_(np.arange(len(self.pixels)), *index)]
-        scaled = normalise(block, self.intensity_range)
-        return np.repeat(scaled, self.repeats, axis=0) if self.repeats > 1 else scaled
-
-
-def prepare_source(example: TrainingExample, model: Model, seed: int) -> PatchSource:
-    """Read an example's pixels the way `model` is fed, measure their intensities, and make its target.
-
-    Raises
-    ------
-    ChannelError, DatasetError
-        If the image or its labels do not fit the model.
-    """
-    fed = check_example(example, model)
-    pixels = np.asarray(fed.data)
-    intensity_range = measure_range(pixels, model.normalization, axes=fed.axes)
-    voxel_size_um = example.image.voxel_size_um
-    if model.task == "instances":
-        target = instance_target(example.labels, voxel_size_um)
-        weight = contact_weights(example.labels)
-    else:
-        target, weight = example.labels.astype(np.uint8), None
-    return PatchSource(
-        name=example.name,
-        dataset=example.dataset,
-        pixels=pixels,
-        repeats=fed.repeats,
-        intensity_range=intensity_range,
-        labels=example.labels,
-        target=target,
-        weight=weight,
-        seeds=_class_seeds(target, np.random.default_rng([seed, 2])),
-        voxel_size_um=voxel_size_um,
-    )
-
-
-def check_example(example: TrainingExample, model: Model) -> Source:
-    """Return what of an example's image the model is fed, after checking image and labels.
-
-    Raises
-    ------
-    ChannelError, DatasetError
-        If they do not fit the model.
-    """
-    if model.task == "semantic":
-        check_classes(example.labels, len(model.classes), example.name)
-    return source_of(example.image, model)
-
-
-def _class_seeds(target: NDArray[np.uint8], random: np.random.Generator) -> list[NDArray[np.int64]]:
-    seeds = []
-    for index in range(1, int(target.max(initial=0)) + 1):
-        positions = np.flatnonzero(target == index)
-        if len(positions):
-            chosen = random.choice(positions, size=min(len(positions), _SEEDS_PER_CLASS), replace=False)
-            seeds.append(np.stack(np.unravel_index(chosen, target.shape), axis=1))
-    return seeds
-
-
-def source_weights(sources: Sequence[PatchSource]) -> NDArray[np.float64]:
-    """Return the probability of drawing from each source.
-
-    Within a data set by the square root of the area, and between data sets by the square root of their totals: large
-    images and large sets are seen more often, but do not drown out the small ones.
-    """
-    weights = np.sqrt([source.area for source in sources])
-    names = np.array([source.dataset for source in sources])
-    for name in np.unique(names):
-        total = weights[names == name].sum()
-        weights[names == name] *= np.sqrt(total) / total
-    probabilities: NDArray[np.float64] = weights / weights.sum()
-    return probabilities
+_INSTANCE_CONTEXT = 8
+"""Depth inside an object is looked for so far beyond the patch; rims are thinner than that."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +45,7 @@ class PatchDrawer:
     margin : tuple of int
         Pixels along each side of the patch that weigh zero.
     augmentation : AugmentationOptions
+    targets : TargetOptions
     is_instances : bool
         Whether targets are made from instance labels.
     is_colour_input : bool
@@ -168,6 +55,7 @@ class PatchDrawer:
     patch_size: tuple[int, ...]
     margin: tuple[int, ...]
     augmentation: AugmentationOptions
+    targets: TargetOptions
     is_instances: bool
     is_colour_input: bool
 
@@ -189,39 +77,96 @@ class PatchDrawer:
         return weights
 
     def _draw(self, source: PatchSource, random: np.random.Generator) -> Patch:
-        factors = self._scale_factors(random)
-        read_size = [max(2, round(size / factor)) for size, factor in zip(self.patch_size, factors, strict=True)]
-        origin = _draw_origin(source, read_size, self.margin, random)
-        index = [
-            mirror_indices(start, start + size, length)
-            for start, size, length in zip(origin, read_size, source.target.shape, strict=True)
-        ]
-        pixels = resample_linear(source.read(index), self.patch_size)
-        target, weight = self._target(source, np.ix_(*index), is_scaled=tuple(read_size) != self.patch_size)
-        pixels, target, weight = self._turn((pixels, target, weight), source.voxel_size_um, random)
+        warp = draw_warp(self.patch_size, source.voxel_size_um, self.augmentation, random)
+        context = self._context(source)
+        origin = draw_origin(source, self.patch_size, self.margin, random)
+        if warp is None:
+            patch = self._read(source, origin, context)
+        else:
+            patch = self._read_warped(source, warp, origin, context)
+        pixels, target, weight = self._turn(patch, source.voxel_size_um, random)
         pixels = vary_intensity(pixels, self.augmentation, random, is_colour_input=self.is_colour_input)
         return np.ascontiguousarray(pixels, np.float32), target, weight
 
-    def _target(
-        self, source: PatchSource, region: tuple[NDArray[np.intp], ...], *, is_scaled: bool
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        if not is_scaled:
-            weight = source.weight
-            return source.target[region], np.ones(self.patch_size, np.float32) if weight is None else weight[region]
-        if not self.is_instances:
-            return resample_nearest(source.target[region], self.patch_size), np.ones(self.patch_size, np.float32)
-        # A rim keeps its thickness in pixels at every scale, so it is made anew from the resampled labels.
-        labels = resample_nearest(source.labels[region], self.patch_size)
-        return instance_target(labels, source.voxel_size_um), contact_weights(labels)
+    def _read(self, source: PatchSource, origin: Sequence[int], context: Sequence[int]) -> Patch:
+        """Read a patch as it is in the image."""
+        box = tuple((start, start + size) for start, size in zip(origin, self.patch_size, strict=True))
+        inner = _mirrored(box, source.shape)
+        outer = _mirrored(_wider(box, context), source.shape)
+        target, weight = self._target(
+            source, source.labels.take(outer), source.verified.take(outer), source.cells.take(outer), context
+        )
+        return source.read(inner), target, weight
 
-    def _scale_factors(self, random: np.random.Generator) -> list[float]:
-        """Draw one magnification, slightly different along each axis; half of the patches keep their size."""
-        limit = np.log(self.augmentation.scaling)
-        if limit == 0 or random.random() < 0.5:
-            return [1.0] * len(self.patch_size)
-        common = random.uniform(-limit, limit)
-        stretch = random.uniform(-0.1, 0.1, len(self.patch_size)) * min(1.0, limit)
-        return [float(factor) for factor in np.exp(common + stretch)]
+    def _read_warped(self, source: PatchSource, warp: Warp, origin: Sequence[int], context: Sequence[int]) -> Patch:
+        """Read a patch through a map from patch to image; pixels linearly, labels and flags by the nearest pixel."""
+        centre = [start + (size - 1) / 2 for start, size in zip(origin, self.patch_size, strict=True)]
+        coordinates = warp.coordinates(centre, self.patch_size, context)
+        region = tuple((int(np.floor(along.min())), int(np.ceil(along.max())) + 1) for along in coordinates)
+        for axis, (start, _) in enumerate(region):
+            coordinates[axis] -= start
+        indices = _mirrored(region, source.shape)
+        nearest = nearest_index(coordinates, [stop - start for start, stop in region])
+        target, weight = self._target(
+            source,
+            source.labels.take(indices)[nearest],
+            source.verified.take(indices)[nearest],
+            source.cells.take(indices)[nearest],
+            context,
+        )
+        inner: Coordinates = coordinates[(slice(None), *self._inner(context))]
+        return sample_linear(source.read(indices), inner), target, weight
+
+    def _inner(self, context: Sequence[int]) -> tuple[slice, ...]:
+        return tuple(slice(more, more + size) for more, size in zip(context, self.patch_size, strict=True))
+
+    def _context(self, source: PatchSource) -> tuple[int, ...]:
+        """Return how many pixels beyond the patch its target and weights depend on."""
+        dims = len(self.patch_size)
+        if self._weighting == "border":
+            return reach(self.targets.border_sigma, self._sampling(source))
+        if self.is_instances:
+            return (_INSTANCE_CONTEXT,) * dims
+        return (CONTACT_REACH,) * dims if self._weighting == "contacts" else (0,) * dims
+
+    @property
+    def _weighting(self) -> str:
+        if self.targets.weighting == "auto":
+            return "contacts" if self.is_instances else "none"
+        return self.targets.weighting
+
+    def _sampling(self, source: PatchSource) -> tuple[float, ...]:
+        """Return the size of a pixel in the unit of the border weights' sigma."""
+        if self.targets.border_unit == "um" and source.voxel_size_um is not None:
+            return source.voxel_size_um
+        return (1.0,) * len(self.patch_size)
+
+    def _target(
+        self,
+        source: PatchSource,
+        labels: NDArray[np.int64],
+        verified: NDArray[np.uint8],
+        cells: NDArray[np.integer],
+        context: Sequence[int],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Make target and weight from what lies in the patch and around it.
+
+        They are made after warping: a rim keeps its thickness in pixels at every scale.
+        """
+        inner = self._inner(context)
+        if self.is_instances:
+            target = instance_target(labels, source.voxel_size_um, verified)[inner]
+        else:
+            target = np.where(verified > 0, labels, 0)[inner].astype(np.uint8)
+        weight = (verified[inner] > 0).astype(np.float32)
+        if self._weighting == "contacts":
+            weight *= contact_weights(cells)[inner]
+        elif self._weighting == "border":
+            options = self.targets
+            weight *= border_weights(
+                cells, self._sampling(source), w0=options.border_weight, sigma=options.border_sigma
+            )[inner]
+        return target, weight
 
     def _turn(self, patch: Patch, voxel_size_um: tuple[float, ...] | None, random: np.random.Generator) -> Patch:
         """Flip and turn pixels, target and weight alike."""
@@ -238,6 +183,21 @@ class PatchDrawer:
                 pixels = np.swapaxes(pixels, first, second)
                 target, weight = np.swapaxes(target, first, second), np.swapaxes(weight, first, second)
         return pixels, target, weight
+
+
+def source_weights(sources: Sequence[PatchSource]) -> NDArray[np.float64]:
+    """Return the probability of drawing from each source.
+
+    Within a data set by the square root of the verified area, and between data sets by the square root of their totals:
+    large images and large sets are seen more often, but do not drown out the small ones.
+    """
+    weights = np.sqrt([source.area for source in sources])
+    names = np.array([source.dataset for source in sources])
+    for name in np.unique(names):
+        total = weights[names == name].sum()
+        weights[names == name] *= np.sqrt(total) / total
+    probabilities: NDArray[np.float64] = weights / weights.sum()
+    return probabilities
 
 
 def exchangeable_axes(patch_size: Sequence[int], voxel_size_um: Sequence[float] | None) -> list[tuple[int, int]]:
@@ -260,23 +220,29 @@ def exchangeable_axes(patch_size: Sequence[int], voxel_size_um: Sequence[float] 
     return pairs
 
 
-def _draw_origin(
+def draw_origin(
     source: PatchSource, size: Sequence[int], margin: Sequence[int], random: np.random.Generator
 ) -> list[int]:
-    """Draw where a patch starts: around an annotated pixel or anywhere.
+    """Draw where a patch starts: around a pixel of a class, or around any verified pixel.
 
     The patch may stick out of the image by its margin, so that the image's edges are learnt too, and further only where
     the image is smaller than the patch.
     """
-    shape = source.target.shape
-    lowest = [min(-around, (length - side) // 2) for length, side, around in zip(shape, size, margin, strict=True)]
-    highest = [
-        max(low, length - side + around) for length, side, low, around in zip(shape, size, lowest, margin, strict=True)
-    ]
+    seeds = source.anywhere
     if source.seeds and random.random() < _SEEDED_SHARE:
         seeds = source.seeds[random.integers(len(source.seeds))]
-        centre = seeds[random.integers(len(seeds))]
-        jitter = [int(random.integers(-(side // 4), side // 4 + 1)) for side in size]
-        origin = [int(at) + shift - side // 2 for at, shift, side in zip(centre, jitter, size, strict=True)]
-        return [int(np.clip(at, low, high)) for at, low, high in zip(origin, lowest, highest, strict=True)]
-    return [int(random.integers(low, high + 1)) for low, high in zip(lowest, highest, strict=True)]
+    centre = seeds[random.integers(len(seeds))]
+    origin = []
+    for at, side, around, length in zip(centre, size, margin, source.shape, strict=True):
+        start = int(at) + int(random.integers(-(side // 4), side // 4 + 1)) - side // 2
+        low = min(-around, (length - side) // 2)
+        origin.append(int(np.clip(start, low, max(low, length - side + around))))
+    return origin
+
+
+def _mirrored(box: Box, shape: Sequence[int]) -> list[NDArray[np.intp]]:
+    return [mirror_indices(start, stop, length) for (start, stop), length in zip(box, shape, strict=True)]
+
+
+def _wider(box: Box, context: Sequence[int]) -> Box:
+    return tuple((start - more, stop + more) for (start, stop), more in zip(box, context, strict=True))

@@ -12,11 +12,14 @@ from napari_seamless.inference.devices import resolve_device, resolve_precision
 from napari_seamless.models.model import InputKind, Model, Task, create_model
 from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.networks.geometry import geometry, round_up
-from napari_seamless.training.dataset import TrainingExample, check_together, open_datasets
+from napari_seamless.training.dataset import check_together, open_datasets
+from napari_seamless.training.examples import Example
 from napari_seamless.training.options import TrainingOptions
-from napari_seamless.training.patches import PatchDrawer, check_example, prepare_source
-from napari_seamless.training.split import split_by_group
-from napari_seamless.training.validation import choose_for_validation
+from napari_seamless.training.patches import PatchDrawer
+from napari_seamless.training.planes import AnnotatedPlane, annotated_planes
+from napari_seamless.training.sources import fed_to, prepare_sources
+from napari_seamless.training.split import split_examples
+from napari_seamless.training.validation import ValidationPlace, choose_for_validation
 
 _PATCH_SIZE = {2: (192, 192), 3: (32, 64, 64)}
 _BATCH_SIZE = {2: 8, 3: 2}
@@ -34,7 +37,10 @@ class TrainingSetup:
         Untrained, or the one to go on from.
     drawer : PatchDrawer
         Draws from the training images.
-    validation : list of TrainingExample
+    validation : list of ValidationPlace
+        Empty when too little is verified to hold any of it out.
+    notices : tuple of str
+        What the person should know about the data.
     batch_size, steps_per_epoch : int
     crop : tuple of int
         Pixels that the network removes on each side (valid padding).
@@ -44,7 +50,8 @@ class TrainingSetup:
 
     model: Model
     drawer: PatchDrawer
-    validation: list[TrainingExample]
+    validation: list[ValidationPlace]
+    notices: tuple[str, ...]
     batch_size: int
     steps_per_epoch: int
     crop: tuple[int, ...]
@@ -52,10 +59,10 @@ class TrainingSetup:
     precision: str
 
 
-def read_examples(data: Sequence[str | Path | TrainingExample] | str | Path) -> list[TrainingExample]:
+def read_examples(data: Sequence[str | Path | Example] | str | Path) -> list[Example]:
     """Return the examples of folders, or those that were given."""
     given = [data] if isinstance(data, str | Path) else list(data)
-    examples = [item for item in given if isinstance(item, TrainingExample)]
+    examples = [item for item in given if isinstance(item, Example)]
     if examples and len(examples) < len(given):
         raise DatasetError("give either folders or examples, not both")
     if not examples:
@@ -65,9 +72,10 @@ def read_examples(data: Sequence[str | Path | TrainingExample] | str | Path) -> 
 
 
 def default_model(
-    examples: Sequence[TrainingExample],
+    examples: Sequence[Example],
     *,
     task: Task = "instances",
+    spatial_dims: int | None = None,
     architecture: str = "unetpp",
     features: Sequence[int] = (16, 32, 64, 128, 256),
     input_kind: InputKind | None = None,
@@ -80,8 +88,10 @@ def default_model(
 
     Parameters
     ----------
-    examples : sequence of TrainingExample
+    examples : sequence of Example
     task : {"instances", "semantic"}
+    spatial_dims : int, optional
+        By default 3 for volumes; 2 treats each plane of a volume as an image.
     architecture : {"unetpp", "unet"}
     features : sequence of int
     input_kind : {"channels", "grey", "colour"}, optional
@@ -98,17 +108,19 @@ def default_model(
     ------
     DatasetError, ConfigError, ChannelError
     """
+    dims = spatial_dims or examples[0].spatial_dims
     kind = input_kind or _default_input_kind(examples)
     in_channels = {"grey": 1, "colour": 3}.get(kind, _n_channels(examples[0]))
-    n_classes = 3 if task == "instances" else len(classes or ()) or _count_classes(examples)
+    n_classes = 3 if task == "instances" else len(classes or ()) or _count_classes(examples, dims)
     network = NetworkConfig(
         architecture=architecture,  # type: ignore[arg-type]
-        spatial_dims=examples[0].spatial_dims,
+        spatial_dims=dims,
         in_channels=in_channels,
         out_channels=n_classes,
         features=tuple(features),
         **config,
     )
+    sizes = examples[0].image.voxel_size_um
     return create_model(
         network,
         task=task,
@@ -116,32 +128,39 @@ def default_model(
         seed=seed,
         name=name,
         input_kind=kind,
-        voxel_size_um=examples[0].image.voxel_size_um,
+        voxel_size_um=sizes and sizes[-dims:],
     )
 
 
-def _default_input_kind(examples: Sequence[TrainingExample]) -> InputKind:
+def _default_input_kind(examples: Sequence[Example]) -> InputKind:
     if any("S" in example.image.axes for example in examples):
         return "colour"
     return "grey" if all(_n_channels(example) == 1 for example in examples) else "channels"
 
 
-def _n_channels(example: TrainingExample) -> int:
+def _n_channels(example: Example) -> int:
     sizes = example.image.sizes
-    return sizes.get("C", sizes.get("S", 1))
+    return int(sizes.get("C", sizes.get("S", 1)))
 
 
-def _count_classes(examples: Sequence[TrainingExample]) -> int:
-    largest = max(int(example.labels.max(initial=0)) for example in examples)
+def _count_classes(examples: Sequence[Example], spatial_dims: int) -> int:
+    planes = [plane for example in examples for plane in annotated_planes(example, spatial_dims)]
+    largest = max((_largest_label(plane) for plane in planes), default=0)
     if largest >= _MAX_DEFAULT_CLASSES:
         raise DatasetError(
             f"semantic labels hold one small number for each class, but the largest value found is {largest}: use task "
-            "'instances' if the values count objects, or name the classes"
+            "'instances' if the values count objects, name the value with `ignore` if it means 'not annotated', or "
+            "name the classes"
         )
     return max(2, largest + 1)
 
 
-def prepare_training(examples: Sequence[TrainingExample], model: Model, options: TrainingOptions) -> TrainingSetup:
+def _largest_label(plane: AnnotatedPlane) -> int:
+    """Return the largest verified label."""
+    return max(int(plane.read_labels(block)[plane.read_verified(block) > 0].max(initial=0)) for block in plane.blocks())
+
+
+def prepare_training(examples: Sequence[Example], model: Model, options: TrainingOptions) -> TrainingSetup:
     """Split the examples, make their targets, and resolve what the options leave open.
 
     Raises
@@ -149,33 +168,36 @@ def prepare_training(examples: Sequence[TrainingExample], model: Model, options:
     DatasetError, ChannelError, ConfigError, TrainingError, DeviceError
         If data, model and options do not fit each other.
     """
-    if model.config.spatial_dims != examples[0].spatial_dims:
+    config = model.config
+    if config.spatial_dims > examples[0].spatial_dims:
         raise ConfigError(
-            f"the network is {model.config.spatial_dims}D, but the labels are {examples[0].spatial_dims}D: use "
+            f"the network is {config.spatial_dims}D, but the images are {examples[0].spatial_dims}D: use "
             f"NetworkConfig(spatial_dims={examples[0].spatial_dims})"
         )
     device = resolve_device(options.device)
-    training, held_out = split_by_group(examples, options.validation_fraction, options.seed)
-    sources = [prepare_source(example, model, options.seed) for example in training]
-    for example in held_out:
-        check_example(example, model)
-    patch_size, margin = _patch_geometry(model.config, options)
+    for example in examples:
+        fed_to(example, model)
+    shape = geometry(config)
+    split = split_examples(examples, config.spatial_dims, shape.halo, options.validation_fraction, options.seed)
+    patch_size, margin = _patch_geometry(config, options)
     drawer = PatchDrawer(
-        sources=sources,
+        sources=prepare_sources(split.training, model, options.targets, patch_size, options.seed),
         patch_size=patch_size,
         margin=margin,
         augmentation=options.augmentation,
+        targets=options.targets,
         is_instances=model.task == "instances",
         is_colour_input=model.input_kind == "colour",
     )
-    batch_size = options.batch_size or _BATCH_SIZE[model.config.spatial_dims]
+    batch_size = options.batch_size or _BATCH_SIZE[config.spatial_dims]
     return TrainingSetup(
         model=model,
         drawer=drawer,
-        validation=choose_for_validation(held_out),
+        validation=choose_for_validation(split.validation, model),
+        notices=split.notices,
         batch_size=batch_size,
         steps_per_epoch=options.steps_per_epoch or _steps_per_epoch(drawer, batch_size),
-        crop=geometry(model.config).crop,
+        crop=shape.crop,
         device=device,
         precision=resolve_precision(options.precision, device),
     )

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_seamless.errors import DatasetError
 from napari_seamless.objects.instances import BACKGROUND, CORE, RIM
+from napari_seamless.training.examples import PAINTED
 
 RIM_DEPTH = {2: 2.0, 3: 1.0}
 """By number of axes: in coarse volumes a second voxel of rim costs more than it separates."""
@@ -31,6 +31,7 @@ CONTACT_WEIGHT = 6.0
 def instance_target(
     labels: NDArray[np.integer[Any]],
     voxel_size_um: Sequence[float] | None = None,
+    verified: NDArray[np.uint8] | None = None,
     *,
     rim_depth: float | None = None,
     rim_fraction: float = RIM_FRACTION,
@@ -44,6 +45,9 @@ def instance_target(
     voxel_size_um : sequence of float, optional
         One per axis. Depth is measured in units of the smallest of them, so that in an anisotropic stack a rim has
         the same thickness along all axes (and at least one voxel).
+    verified : ndarray, uint8, same shape, optional
+        As `Example.read_verified` gives it. Nobody knows what lies beyond the verified pixels, so an object's border is
+        where two verified pixels differ; painted pixels also have their border within a plane where the paint ends.
     rim_depth : float, optional
         Greatest depth of a rim, in pixels; by default 2 in 2D and 1 in 3D.
     rim_fraction : float
@@ -58,7 +62,7 @@ def instance_target(
     target = np.full(labels.shape, BACKGROUND, np.uint8)
     if n_objects == 0:
         return target
-    depth = _depth_inside(dense, voxel_size_um)
+    depth = _depth_inside(dense, voxel_size_um, verified)
     greatest = np.zeros(n_objects + 1, np.float32)
     np.maximum.at(greatest, dense.ravel(), depth.ravel())
     deepest = RIM_DEPTH[labels.ndim] if rim_depth is None else rim_depth
@@ -79,13 +83,17 @@ def _dense_ids(labels: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
     return inverse + 1, len(ids)
 
 
-def _depth_inside(dense: NDArray[np.int64], voxel_size_um: Sequence[float] | None) -> NDArray[np.float32]:
+def _depth_inside(
+    dense: NDArray[np.int64], voxel_size_um: Sequence[float] | None, verified: NDArray[np.uint8] | None
+) -> NDArray[np.float32]:
     """Distance to the object's nearest border pixel plus one, in units of the smallest voxel side; 0 outside."""
     border = np.zeros(dense.shape, np.bool_)
     for axis in range(dense.ndim):
         lower = (slice(None),) * axis + (slice(None, -1),)
         upper = (slice(None),) * axis + (slice(1, None),)
         differs = dense[lower] != dense[upper]
+        if verified is not None:
+            differs &= _is_known(verified[lower], verified[upper], is_in_plane=axis >= dense.ndim - 2)
         border[lower] |= differs
         border[upper] |= differs
     # Leaving an object means crossing its own border pixels, so the nearest border pixel is the object's own.
@@ -97,6 +105,14 @@ def _depth_inside(dense: NDArray[np.int64], voxel_size_um: Sequence[float] | Non
     depth += 1
     depth[dense == 0] = 0
     return depth
+
+
+def _is_known(lower: NDArray[np.uint8], upper: NDArray[np.uint8], *, is_in_plane: bool) -> NDArray[np.bool_]:
+    """Whether a person said that the objects of two neighbouring pixels differ."""
+    known: NDArray[np.bool_] = (lower > 0) & (upper > 0)
+    if is_in_plane:
+        known |= (lower == PAINTED) | (upper == PAINTED)
+    return known
 
 
 def _shallower_where_a_core_would_split(
@@ -137,19 +153,3 @@ def contact_weights(labels: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     smallest = ndimage.minimum_filter(np.where(ids > 0, ids, absent), size, mode="nearest")
     near_two = (largest > 0) & (smallest < largest)
     return np.where(near_two, np.float32(CONTACT_WEIGHT), np.float32(1.0))
-
-
-def check_classes(labels: NDArray[np.integer[Any]], n_classes: int, where: str) -> None:
-    """Check that semantic labels hold class indices.
-
-    Raises
-    ------
-    DatasetError
-        If a value is not one of the classes 0..n_classes-1.
-    """
-    largest = int(labels.max(initial=0))
-    if largest >= n_classes:
-        raise DatasetError(
-            f"semantic labels hold class indices 0..{n_classes - 1}, but {where} holds the value {largest}: "
-            "give the model one more class for each, or use task 'instances' when the values count objects"
-        )
