@@ -110,11 +110,9 @@ def draw_warp(
         matrix, is_moved = matrix @ np.diag(np.exp(-(random.uniform(-limit, limit) + stretch))), True
     displacements = None
     if options.elastic > 0 and random.random() < _CHANCE:
-        nodes = (
-            [3] * 2
-            if dims == 2
-            else [1 + max(1, round(side * at / _SPACING_3D)) for side, at in zip(size, sides, strict=True)]
-        )
+        nodes = [3, 3]
+        if dims == 3:
+            nodes = [1 + max(1, round(side * step / _SPACING_3D)) for side, step in zip(size, sides, strict=True)]
         spacing = [side / (count - 1) for side, count in zip(size, nodes, strict=True)]
         scale = options.elastic * np.minimum(ELASTIC_SIGMA[dims] / sides, STEEPEST * np.array(spacing))
         displacements = random.standard_normal((dims, *nodes)) * scale.reshape(dims, *(1,) * dims)
