@@ -44,6 +44,8 @@ class Correction:
         What made the labels.
     busy : str
         What is being done to the workspace in the background; empty when nothing is.
+    note : str
+        What was done last, for the user.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Correction:
         self.image_layers = image_layers
         self.name = request.name
         self.axes = request.source.axes.replace("S", "")
-        self.busy = ""
+        self.busy = self.note = ""
         self.labels_layer: napari.layers.Labels = None
         self.adoption: Adoption = None
         self._file = request.path

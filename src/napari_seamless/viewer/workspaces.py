@@ -12,25 +12,30 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error, show_info, show_warning
+from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from napari_seamless.errors import FileWriteError
 from napari_seamless.viewer.correct_adoption import Adoption
 from napari_seamless.viewer.correct_labels import becomes_corrections, first_labels, path_of
-from napari_seamless.viewer.correct_opening import OpeningRequest, open_requested
+from napari_seamless.viewer.correct_lifetime import (
+    close_all,
+    close_and_note,
+    open_and_note,
+    tell_trouble,
+    tell_unusual,
+)
+from napari_seamless.viewer.correct_opening import OpeningRequest
 from napari_seamless.viewer.correction import Correction, same_layer
 from napari_seamless.viewer.image_choice import ImageChoice
 from napari_seamless.viewer.layers import source_of
 from napari_seamless.viewer.reporting import report
-from napari_seamless.viewer.wording import count
+from napari_seamless.viewer.verified_overlay import refresh_overlay, remove_overlays
 from napari_seamless.viewer.worker import Worker
 
 if TYPE_CHECKING:
     import napari
     import napari.layers
 
-    from napari_seamless.workspace.origin import Origin
     from napari_seamless.workspace.session import Workspace
 
 _LOOK_MS = 250
@@ -74,7 +79,7 @@ class Workspaces(QObject):
         self._look.timeout.connect(self._on_look)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
-        at_end = partial(_close_all, self._open, id(viewer))
+        at_end = partial(_end, id(viewer), self._open)
         QCoreApplication.instance().aboutToQuit.connect(at_end)
         if parent is not None:
             parent.destroyed.connect(at_end)
@@ -144,7 +149,7 @@ class Workspaces(QObject):
             report(error)
             self.changed.emit()
 
-        self.worker.fetch(partial(_open, request, self.worker.is_closing, self._open), on_result, on_error)
+        self.worker.fetch(partial(open_and_note, request, self.worker.is_closing, self._open), on_result, on_error)
         self.changed.emit()
 
     def run(
@@ -190,13 +195,17 @@ class Workspaces(QObject):
         if not self._corrections:
             self._look.stop()
         correction.adoption.stop()
+        remove_overlays(self._viewer(), {str(each.workspace.folder) for each in self._corrections})
         told = f"The corrections of '{correction.name}' are saved in {correction.workspace.folder}."
-        close = partial(_close, correction.workspace, self._open)
+        close = partial(close_and_note, correction.workspace, self._open)
         self.worker.fetch(close, lambda _: show_info(told), report)
         self.changed.emit()
 
     def _on_opened(self, correction: Correction, labels: napari.layers.Labels | None) -> None:
         self._corrections.append(correction)
+        # Imported here because these actions ask this module which corrections there are.
+        from napari_seamless.viewer.correct_actions import bind_keys
+
         viewer = self._viewer()
         if labels is not None and labels in viewer.layers and becomes_corrections(labels, correction.data):
             correction.adopt_layer(labels)
@@ -208,7 +217,8 @@ class Workspaces(QObject):
         correction.adoption = Adoption(self, correction)
         for layer in correction.image_layers:
             layer.events.data.connect(self._on_image_data)
-        _tell(correction.workspace)
+        tell_unusual(correction.workspace)
+        bind_keys(viewer)
         self._look.start()
         self.changed.emit()
 
@@ -216,12 +226,9 @@ class Workspaces(QObject):
 
     def _on_look(self) -> None:
         for correction in self._corrections:
-            trouble = correction.new_trouble()
-            if isinstance(trouble, FileWriteError):
-                show_error(str(trouble))
-            elif trouble is False:
-                show_info(f"Saving the corrections of '{correction.name}' works again; nothing was lost.")
+            tell_trouble(correction)
             if correction.look():
+                refresh_overlay(self._viewer(), correction)
                 self.edited.emit(correction)
 
     def _on_inserted(self, event: Any) -> None:
@@ -256,44 +263,6 @@ class Workspaces(QObject):
         self.changed.emit()
 
 
-def _tell(workspace: Workspace) -> None:
-    """Tell the user what is unusual about a workspace that was opened."""
-    if workspace.read_only:
-        show_warning(f"The corrections can be looked at, not changed: {workspace.read_only_reason}.")
-    if workspace.restored:
-        show_info(
-            f"Restored {count(workspace.restored, 'edit')} that had not reached the labels on disk when the program "
-            "ended."
-        )
-    if workspace.damaged_lines:
-        show_warning(
-            f"{count(workspace.damaged_lines, 'line')} of the journal could not be read; a copy of it is kept in "
-            f"{workspace.folder / 'journal'}."
-        )
-
-
-def _open(
-    request: OpeningRequest, is_closing: Callable[[], bool], still_open: list[Workspace]
-) -> tuple[Workspace, Origin]:
-    """Open a workspace in the worker thread; the viewer may end meanwhile, and nobody waits for it then."""
-    workspace, origin = open_requested(request, is_closing)
-    still_open.append(workspace)
-    if is_closing():
-        _close(workspace, still_open)
-    return workspace, origin
-
-
-def _close(workspace: Workspace, still_open: list[Workspace]) -> None:
-    workspace.close()
-    if workspace in still_open:  # two threads may close it at the end
-        still_open.remove(workspace)
-
-
-def _close_all(still_open: list[Workspace], viewer_id: int) -> None:
-    """Close what is open when the viewer ends: there is no event loop any more that could wait for a thread."""
+def _end(viewer_id: int, still_open: list[Workspace]) -> None:
     _OF_VIEWER.pop(viewer_id, None)
-    for workspace in tuple(still_open):
-        try:
-            _close(workspace, still_open)
-        except FileWriteError as error:  # it stays open, and is tried again when the program ends
-            report(error)
+    close_all(still_open)
