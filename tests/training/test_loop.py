@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +10,9 @@ import torch
 
 from napari_seamless.errors import ChannelError, ConfigError, DatasetError, DeviceError, TrainingError
 from napari_seamless.images.image import Image
-from napari_seamless.training import loop
-from napari_seamless.training.feeder import prefetched
-from napari_seamless.training.loop import DivergedError, train
+from napari_seamless.training import learner, run
 from napari_seamless.training.augmentation import AugmentationOptions
+from napari_seamless.training.loop import DivergedError, train
 from napari_seamless.training.options import TrainingOptions
 from tests.training.conftest import example
 
@@ -31,6 +29,18 @@ class Listener(list):
 
     def named(self, name):
         return [event.fields for event in self if event.name == name]
+
+
+def poison_losses(monkeypatch, is_poisoned):
+    """Make the loss NaN at the calls, from 1, for which `is_poisoned` answers True."""
+    real = learner.deep_supervision_loss
+    calls = []
+
+    def poisoned(heads, target, weight, **settings):
+        calls.append(1)
+        return real(heads, target, weight, **settings) * (float("nan") if is_poisoned(len(calls)) else 1.0)
+
+    monkeypatch.setattr(learner, "deep_supervision_loss", poisoned)
 
 
 def as_masks(examples):
@@ -161,17 +171,17 @@ def test_a_time_budget_is_not_spent_on_validation(monkeypatch):
         clock[0] += 10.0
         return {"score": 0.5}
 
-    monkeypatch.setattr(loop, "score_examples", score)
-    monkeypatch.setattr(loop._Run, "_seconds", lambda run: clock[0] + run.step)
+    monkeypatch.setattr(run, "score_examples", score)
+    monkeypatch.setattr(run.Run, "_seconds", lambda one: clock[0] + one.state.step)
     listener = Listener()
-    train(EXAMPLES, replace(QUICK, epochs=None, seconds=250), on_event=listener, **SMALL)
+    train(EXAMPLES, replace(QUICK, epochs=None, seconds=250), on_event=listener, price=False, **SMALL)
     assert len(listener.named("validation")) == 4
     assert len(listener.named("epoch")) > 50
     assert listener[-2].name == "validation"
 
 
 def test_early_stopping(monkeypatch):
-    monkeypatch.setattr(loop, "score_examples", lambda *_: {"score": 0.5})
+    monkeypatch.setattr(run, "score_examples", lambda *_: {"score": 0.5})
     listener = Listener()
     result = train(EXAMPLES, replace(QUICK, epochs=50, patience=2), on_event=listener, **SMALL)
     assert len(result.history) == 3
@@ -186,7 +196,7 @@ def test_the_best_epoch_is_kept(monkeypatch):
         judged.append(model.network.state_dict())
         return {"score": next(scores)}
 
-    monkeypatch.setattr(loop, "score_examples", score)
+    monkeypatch.setattr(run, "score_examples", score)
     result = train(EXAMPLES, replace(QUICK, epochs=3), **SMALL)
     assert result.scores["score"] == 0.7
     kept = result.model.network.state_dict()
@@ -194,14 +204,7 @@ def test_the_best_epoch_is_kept(monkeypatch):
 
 
 def test_a_loss_that_is_no_number_ends_with_the_last_good_weights(monkeypatch):
-    real = loop.deep_supervision_loss
-    calls = []
-
-    def poisoned(heads, target, weight):
-        calls.append(1)
-        return real(heads, target, weight) * (float("nan") if len(calls) == 5 else 1.0)
-
-    monkeypatch.setattr(loop, "deep_supervision_loss", poisoned)
+    poison_losses(monkeypatch, lambda call: call == 5)
     with pytest.raises(DivergedError, match="NaN or infinite at step 5; the best weights so far are kept") as caught:
         train(EXAMPLES, QUICK, **SMALL)
     weights = caught.value.result.model.network.state_dict()
@@ -221,24 +224,124 @@ def test_training_goes_on_from_a_model():
         )
 
 
-def test_no_thread_is_left():
-    train(EXAMPLES, QUICK, **SMALL)
-    assert not [thread for thread in threading.enumerate() if thread.name == "patches"]
+FP16 = replace(QUICK, precision="fp16")
 
 
-def test_errors_of_the_feeding_thread_are_raised():
-    def broken():
-        raise ValueError("no patch today")
+def test_fp16_trains():
+    listener = Listener()
+    result = train(EXAMPLES, FP16, on_event=listener, **SMALL)
+    assert np.isfinite([row["loss"] for row in result.history]).all()
+    assert listener.named("done")[0]["score"] == result.scores["score"]
 
-    with pytest.raises(ValueError, match="no patch today"):
-        next(prefetched(broken))
+
+def test_an_overflow_in_fp16_is_no_divergence(monkeypatch):
+    poison_losses(monkeypatch, lambda call: call in (2, 5))
+    result = train(EXAMPLES, FP16, **SMALL)
+    assert [row["step"] for row in result.history] == [3, 6]
+    assert np.isfinite([row["loss"] for row in result.history]).all()
+    assert all(bool(value.isfinite().all()) for value in result.model.network.state_dict().values())
 
 
-def test_batches_come_in_order():
-    numbers = iter(range(100))
-    batches = prefetched(lambda: next(numbers))
-    assert [next(batches) for _ in range(20)] == list(range(20))
-    batches.close()
+def test_overflows_in_a_row_are_a_divergence(monkeypatch):
+    poison_losses(monkeypatch, lambda call: call > 4)
+    with pytest.raises(DivergedError, match="the best weights so far are kept"):
+        train(EXAMPLES, replace(FP16, epochs=20), **SMALL)
+
+
+def test_a_gradient_that_is_no_number_never_reaches_the_weights(monkeypatch):
+    real = learner.deep_supervision_loss
+
+    def root_of_zero(heads, target, weight, **settings):
+        # The value is fine, its slope is infinite.
+        return real(heads, target, weight, **settings) + (0.0 * heads[1]).sum().sqrt()
+
+    monkeypatch.setattr(learner, "deep_supervision_loss", root_of_zero)
+    with pytest.raises(DivergedError, match="at step 1; no epoch had been completed") as caught:
+        train(EXAMPLES, QUICK, **SMALL)
+    assert caught.value.result is None
+
+
+def test_steps_limit_a_run():
+    result = train(EXAMPLES, replace(QUICK, epochs=None, steps=7), **SMALL)
+    assert [row["step"] for row in result.history] == [3, 6, 7]
+    assert all("score" in row for row in result.history)
+
+
+def test_a_run_without_end_is_ended_by_the_person():
+    listener = Listener()
+    answers = iter([False] * 11)
+    options = replace(QUICK, epochs=None, until_stopped=True)
+    result = train(EXAMPLES, options, should_stop=lambda: next(answers, True), on_event=listener, price=False, **SMALL)
+    assert result.stopped
+    assert listener.named("epoch")[0]["seconds_left"] is None
+
+
+def test_snapshots_are_models_on_their_way():
+    seen = []
+    train(EXAMPLES, QUICK, on_snapshot=seen.append, snapshot_seconds=0.0, name="shown", **SMALL)
+    assert len(seen) == 6
+    assert {model.name for model in seen} == {"shown"}
+    weights = [model.network.state_dict()["blocks.x_0_0.0.weight"] for model in seen]
+    assert not torch.equal(weights[0], weights[-1])
+
+
+def test_snapshots_are_not_more_often_than_asked():
+    seen = []
+    train(EXAMPLES, QUICK, on_snapshot=seen.append, snapshot_seconds=60.0, **SMALL)
+    assert seen == []
+
+
+@pytest.mark.parametrize("loss", ["dice_cross_entropy", "cross_entropy", "dice", "bce_dice"])
+@pytest.mark.parametrize("classes", [("disc",), ("ground", "disc")], ids=["sigmoid", "softmax"])
+def test_every_loss_trains(loss, classes):
+    weights = {} if loss == "dice" else {"class_weights": (1.0, 3.0)}
+    options = replace(QUICK, epochs=3, steps_per_epoch=12, batch_size=4, learning_rate=1e-2, loss=loss, **weights)
+    result = train(as_masks(EXAMPLES), options, task="semantic", classes=classes, price=False, features=(8, 16))
+    assert result.model.config.out_channels == len(classes)
+    assert result.history[-1]["loss"] < 0.8 * result.history[0]["loss"]
+    assert result.scores["iou"] > 0.5
+
+
+def test_a_network_with_one_head_has_no_price_list():
+    result = train(EXAMPLES, QUICK, architecture="unet", **SMALL)
+    assert result.model.price_list == ()
+
+
+def test_levels_are_priced_when_the_training_has_ended():
+    result = train(EXAMPLES, QUICK, features=(4, 8, 16))
+    assert [price.level for price in result.model.price_list] == [1, 2]
+    assert result.model.price_list[1].score == pytest.approx(result.scores["score"], abs=1e-4)
+
+
+def test_stopped_runs_are_not_priced():
+    result = train(EXAMPLES, replace(QUICK, epochs=50), should_stop=lambda: True, features=(4, 8, 16))
+    assert result.model.price_list == ()
+
+
+def test_a_frozen_contracting_path_does_not_change():
+    first = train(EXAMPLES, QUICK, price=False, **SMALL).model
+    second = train(EXAMPLES, replace(QUICK, encoder_rate=0.0), model=first, price=False).model
+    before, after = first.network.state_dict(), second.network.state_dict()
+    for name, values in before.items():
+        frozen = name.startswith(("blocks.x_0_0.", "blocks.x_1_0."))
+        counts = name.endswith("num_batches_tracked")
+        assert torch.equal(values, after[name]) == frozen, name
+        assert not counts or frozen or after[name] > values
+
+
+def test_frozen_norm_keeps_its_statistics():
+    first = train(EXAMPLES, QUICK, price=False, **SMALL).model
+    second = train(EXAMPLES, replace(QUICK, freeze_norm=True), model=first, price=False).model
+    before, after = first.network.state_dict(), second.network.state_dict()
+    kept = [name for name in before if torch.equal(before[name], after[name])]
+    assert kept == [name for name in before if "running_" in name or "num_batches" in name]
+
+
+def test_the_time_spent_waiting_is_told():
+    listener = Listener()
+    train(EXAMPLES, QUICK, on_event=listener, **SMALL)
+    done = listener.named("done")[0]
+    assert 0 <= done["waited"] <= done["seconds"] + 0.1
 
 
 def two_channels():
@@ -248,8 +351,9 @@ def two_channels():
 @pytest.mark.parametrize(
     ("examples", "options", "settings", "error", "message"),
     [
-        (EXAMPLES, QUICK, {"spatial_dims": 3}, TypeError, "spatial_dims"),
-        (as_masks(EXAMPLES), QUICK, {"task": "semantic", "classes": ("only",)}, DatasetError, "class indices 0..0"),
+        (EXAMPLES, QUICK, {"spatial_dims": 3}, ConfigError, "the network is 3D, but the images are 2D"),
+        (EXAMPLES, QUICK, {"task": "semantic", "classes": ("only",)}, DatasetError, r"class indices 0\.\.1"),
+        (EXAMPLES, replace(QUICK, class_weights=(1.0, 2.0)), {}, TrainingError, "each of the 3 classes, not 2"),
         (
             EXAMPLES,
             replace(QUICK, patch_size=(33, 32)),
@@ -263,7 +367,17 @@ def two_channels():
         ([EXAMPLES[0], example(1, (16, 24, 24))], QUICK, {}, DatasetError, "all images must be 2D or all 3D"),
         ([*EXAMPLES, "folder"], QUICK, {}, DatasetError, "either folders or examples"),
     ],
-    ids=["dims", "classes", "patch grid", "patch dims", "device", "channels", "two and three", "mixed"],
+    ids=[
+        "dims",
+        "classes",
+        "class weights",
+        "patch grid",
+        "patch dims",
+        "device",
+        "channels",
+        "two and three",
+        "mixed",
+    ],
 )
 def test_what_does_not_fit_is_refused_before_training(examples, options, settings, error, message):
     with pytest.raises(error, match=message):
@@ -281,8 +395,13 @@ def test_many_values_are_not_taken_for_classes():
 
 
 def test_a_model_of_other_dimensions_is_refused():
-    model = train(EXAMPLES, QUICK, **SMALL).model
-    with pytest.raises(ConfigError, match="the network is 2D, but the labels are 3D"):
-        train([example(0, (16, 24, 24))], QUICK, model=model)
+    volumes = [example(number, (16, 24, 24)) for number in range(2)]
+    model = train(volumes, replace(QUICK, patch_size=(8, 16, 16)), price=False, **SMALL, spatial_dims=3).model
+    with pytest.raises(ConfigError, match="the network is 3D, but the images are 2D"):
+        train(EXAMPLES, QUICK, model=model)
+
+
+def test_a_model_brings_its_settings():
+    model = train(EXAMPLES, QUICK, price=False, **SMALL).model
     with pytest.raises(TrainingError, match="leave out"):
         train(EXAMPLES, QUICK, model=model, name="other")

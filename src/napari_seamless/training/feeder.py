@@ -1,50 +1,74 @@
-"""Batches made by a background thread while the network computes."""
+"""Batches made by background threads while the network computes."""
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator
-from typing import TypeVar
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, TypeVar
 
 _Batch = TypeVar("_Batch")
-_POLL_SECONDS = 0.1
+
+_MOST_THREADS = 4
 
 
-def prefetched(make_batch: Callable[[], _Batch], ahead: int = 3) -> Generator[_Batch]:
-    """Yield batches for ever, made up to `ahead` in advance by one thread, in a fixed order.
+class Feeder(Generic[_Batch]):
+    """Makes batches ahead of time, in several threads, and hands them out in their order.
 
-    Closing the generator ends the thread; an error inside `make_batch` is raised here.
+    Batch i depends on i alone, so that a run that goes on at batch i sees what an uninterrupted one would have seen.
+
+    Parameters
+    ----------
+    make_batch : callable
+        Returns the batch of a number; called by several threads at once.
+    first : int
+        Number of the first batch.
+    ahead : int
+        How many batches are ready or under way.
+    threads : int, optional
+        By default one for every two cores, at most 4: the network wants the cores, too.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds that `take` has spent waiting.
     """
-    ready: queue.Queue[_Batch | BaseException] = queue.Queue(maxsize=ahead)
-    stopped = threading.Event()
-    thread = threading.Thread(target=_fill, args=(make_batch, ready, stopped), name="patches", daemon=True)
-    thread.start()
-    try:
-        while True:
-            batch = ready.get()
-            if isinstance(batch, BaseException):
-                raise batch
-            yield batch
-    finally:
-        stopped.set()
-        thread.join()
+
+    def __init__(
+        self, make_batch: Callable[[int], _Batch], first: int = 0, *, ahead: int = 4, threads: int | None = None
+    ) -> None:
+        self.waited = 0.0
+        self._make_batch = make_batch
+        self._next = first
+        self._ahead = ahead
+        self._batches: deque[Future[_Batch]] = deque()
+        self._threads = ThreadPoolExecutor(threads or _thread_count(), thread_name_prefix="patches")
+
+    def __enter__(self) -> Feeder[_Batch]:
+        self._refill()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def take(self) -> _Batch:
+        """Return the next batch; an error in its making is raised here."""
+        began = time.monotonic()
+        batch = self._batches.popleft().result()
+        self.waited += time.monotonic() - began
+        self._refill()
+        return batch
+
+    def _refill(self) -> None:
+        while len(self._batches) < self._ahead:
+            self._batches.append(self._threads.submit(self._make_batch, self._next))
+            self._next += 1
 
 
-def _fill(
-    make_batch: Callable[[], _Batch], ready: queue.Queue[_Batch | BaseException], stopped: threading.Event
-) -> None:
-    while not stopped.is_set():
-        item: _Batch | BaseException
-        try:
-            item = make_batch()
-        except BaseException as error:  # handed to the consumer, which raises it
-            item = error
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=_POLL_SECONDS)
-                break
-            except queue.Full:
-                continue
-        if isinstance(item, BaseException):
-            return
+def _thread_count() -> int:
+    return max(1, min(_MOST_THREADS, (os.cpu_count() or 1) // 2))
