@@ -173,7 +173,7 @@ def test_a_broken_manifest_is_refused(package: Path) -> None:
 
 def test_missing_weights_are_refused(package: Path) -> None:
     (package / "weights.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"not a model: weights.safetensors cannot be read"):
+    with pytest.raises(ModelError, match=r"it needs model.json and weights.safetensors.*No such file"):
         load_model(package)
 
 
@@ -213,10 +213,11 @@ def test_existing_things_are_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_model(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args: object) -> None:
+    def full(path: Path, content: bytes) -> None:
+        path.open("wb").close()  # the name is there, the content is not
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_seamless.models.package._write_weights", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(FileWriteError, match="No space left on device"):
         save_model(tiny_model(seed=9), package, overwrite=True)
     assert same_weights(load_model(package), tiny_model())
@@ -247,6 +248,21 @@ def test_impossible_models_are_refused() -> None:
         create_model(NetworkConfig(features=(1, 1)), task="dance")  # type: ignore[arg-type]
     with pytest.raises(ChannelError, match="'colour' feeds 3 channels, but the network takes 1"):
         create_model(NetworkConfig(features=(1, 1)), input_kind="colour")
+
+
+def test_the_model_being_replaced_is_one_of_the_two_at_any_time(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, target: Path) -> Path:
+        if path.name.endswith(".partial"):
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    rename = Path.rename
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(FileWriteError, match="No space left on device"):
+        save_model(tiny_model(seed=9), package, overwrite=True)
+    monkeypatch.undo()
+    assert same_weights(load_model(package), tiny_model())
+    assert [entry.name for entry in package.parent.iterdir()] == ["model"]
 
 
 def test_network_is_built_once() -> None:

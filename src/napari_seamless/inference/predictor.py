@@ -16,7 +16,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from napari_seamless.inference.devices import DTYPES
 from napari_seamless.inference.transfer import Transfer
 from napari_seamless.models.model import Model
-from napari_seamless.networks import build_network
 from napari_seamless.networks.fused import fuse
 from napari_seamless.networks.nested import NestedNetwork
 
@@ -48,7 +47,7 @@ class Predictor:
     ----------
     model : Model
     level : int
-        Only the nodes this level needs are copied to the device.
+        Only the weights of the nodes that this level needs are read and copied to the device.
     device : str
         As `resolve_device` returns it.
     precision : {"fp64", "fp32", "bf16", "fp16"}
@@ -86,7 +85,7 @@ class Predictor:
         self.device = torch.device(device)
         self.dtype = DTYPES[precision]
         self.memory_format = _CHANNELS_LAST[model.config.spatial_dims]
-        self.network = _prepared(model.network, level).to(self.device, self.dtype)
+        self.network = _prepared(model.network_at(level)).to(self.device, self.dtype)
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # torch's stubs lack it
         self.is_fused = fused and fuse(self.network)
         heads = tuple(sorted(int(head) for head in self.network.classifiers))
@@ -115,17 +114,12 @@ def probabilities_of(logits: Tensor) -> Tensor:
     return wide.softmax(1) if wide.shape[1] > 1 else wide.sigmoid()
 
 
-def _prepared(network: NestedNetwork, level: int) -> NestedNetwork:
-    """Return a copy with only the nodes for `level`, in evaluation mode, batch norm folded."""
-    state = network.state_dict()
-    some_weight = next(iter(state.values()))
-    with torch.random.fork_rng(devices=[]):
-        copy = build_network(network.config, level).to(some_weight.dtype)
-    copy.load_state_dict({name: state[name] for name in copy.state_dict()})
-    copy.eval().requires_grad_(False)
-    for block in copy.blocks.values():
+def _prepared(network: NestedNetwork) -> NestedNetwork:
+    """Make a network of one's own ready to run: batch norm folded, no gradients."""
+    network.requires_grad_(False)
+    for block in network.blocks.values():
         _fold_batch_norm(block)
-    return copy
+    return network
 
 
 def _fold_batch_norm(block: Any) -> None:
@@ -138,5 +132,7 @@ def _fold_batch_norm(block: Any) -> None:
 
 def own_precision(model: Model) -> str:
     """Return the precision of the model's network as it is: fp32, or fp64 after ``model.network.double()``."""
+    if not model.is_built:
+        return "fp32"
     dtype = next(model.network.parameters()).dtype
     return next(name for name, known in DTYPES.items() if known == dtype)

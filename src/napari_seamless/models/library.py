@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_seamless.errors import ModelError
+from napari_seamless.models.manifest import network_config, read_manifest
+from napari_seamless.models.members import is_package
 from napari_seamless.models.model import InputKind, Model, Task
-from napari_seamless.models.package import is_package, network_config, read_manifest, read_package
+from napari_seamless.models.package import read_package
 from napari_seamless.models.price_list import PriceList, auto_level
 from napari_seamless.networks.config import NetworkConfig
 
@@ -32,7 +34,7 @@ class ModelSummary:
         Whether it comes with the package.
     usable : bool
         False if its ``model.json`` cannot be read; the fields below are then None.
-    config, task, input_kind, price_list
+    config, task, input_kind, price_list, n_examples
         See `napari_seamless.models.model.Model`.
     """
 
@@ -45,6 +47,7 @@ class ModelSummary:
     task: Task | None = None
     input_kind: InputKind | None = None
     price_list: PriceList = ()
+    n_examples: int = 0
 
     @property
     def auto_level(self) -> int | None:
@@ -94,7 +97,12 @@ def load_model(name_or_path: str | Path) -> Model:
 def _packages() -> Iterator[tuple[Path, bool]]:
     for folder, bundled in ((BUNDLED_MODELS, True), (library_folder(), False)):
         if folder.is_dir():
-            yield from ((path, bundled) for path in sorted(folder.iterdir()) if is_package(path))
+            yield from ((path, bundled) for path in sorted(folder.iterdir()) if _is_listed(path))
+
+
+def _is_listed(path: Path) -> bool:
+    """Whether a path is a model, and not one that is just being written or lies in the trash."""
+    return is_package(path) and not path.name.startswith(".")
 
 
 def _name_of(package: Path) -> str:
@@ -116,4 +124,5 @@ def _summary(path: Path, bundled: bool) -> ModelSummary:
         task=manifest.task,
         input_kind=manifest.input_kind,
         price_list=manifest.price_list,
+        n_examples=0 if manifest.examples is None else len(manifest.examples.patches),
     )

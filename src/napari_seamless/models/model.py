@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -11,17 +11,21 @@ from napari_seamless.errors import ChannelError, ConfigError, ModelError
 from napari_seamless.images.intensity import Normalization
 from napari_seamless.models.card import ModelCard
 from napari_seamless.models.price_list import PriceList, auto_level, check_prices
+from napari_seamless.models.remembered import RememberedPatch, check_bounds
+from napari_seamless.models.stored_weights import LoadWeights, in_memory
+from napari_seamless.models.stored_weights import Weights as Weights  # part of a model's vocabulary
 from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.objects.instances import INSTANCE_CLASSES, InstanceRule
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from napari_seamless.networks.nested import NestedNetwork
 
 Task = Literal["semantic", "instances"]
 InputKind = Literal["channels", "grey", "colour"]
-Weights = Mapping[str, "Tensor"]
+
+
+def _no_examples() -> tuple[RememberedPatch, ...]:
+    return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,11 @@ class Model:
         The model this one was fine-tuned from.
     price_list : tuple of LevelPrice
         What each level is worth and costs, the shallowest first; empty where that was not measured.
+    n_examples : int
+        How many patches the model remembers of what it learned from.
+    load_examples : callable
+        Returns these patches, a tuple of RememberedPatch; they are read now, and ModelError is raised if they were
+        damaged or altered.
     network : torch.nn.Module
         In evaluation mode, on the CPU, float32; built and filled on first use.
     """
@@ -63,10 +72,12 @@ class Model:
     input_kind: InputKind
     instance_rule: InstanceRule | None
     card: ModelCard
-    load_weights: Callable[[], Weights] = field(repr=False)
+    load_weights: LoadWeights = field(repr=False)
     voxel_size_um: tuple[float, ...] | None = None
     parent: str | None = None
     price_list: PriceList = ()
+    n_examples: int = 0
+    load_examples: Callable[[], tuple[RememberedPatch, ...]] = field(default=_no_examples, repr=False)
     _built: list[NestedNetwork] = field(default_factory=list, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -85,18 +96,49 @@ class Model:
         """The torch module; see the class."""
         with self._lock:
             if not self._built:
-                self._built.append(self._build())
+                self._built.append(self._filled(None))
             return self._built[0]
 
-    def _build(self) -> NestedNetwork:
+    @property
+    def is_built(self) -> bool:
+        """Whether `network` has been built, and may have been changed since."""
+        return bool(self._built)
+
+    def network_at(self, level: int | None = None) -> NestedNetwork:
+        """Return a network of one's own with only the nodes that a pruning level needs, in evaluation mode.
+
+        The weights of all other nodes are neither read nor given memory, unless `network` has been built before: then
+        that one is copied as it is now, in its own precision.
+
+        Raises
+        ------
+        LevelError
+            If the network has no head at `level`; by default the deepest one.
+        ModelError
+            If the weights are missing, damaged, or do not fit.
+        """
+        return self._filled(self.config.resolve_level(level))
+
+    def _filled(self, level: int | None) -> NestedNetwork:
+        """Return a network with its weights; all tensors that are stored must belong to it if `level` is None."""
         import torch
 
-        from napari_seamless.networks import build_network
+        from napari_seamless.networks import outline_network
 
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and replaced at once
-            network = build_network(self.config)
+        network = outline_network(self.config, level)
+        names = network.state_dict().keys()
+        if level is not None and self._built:
+            state = self._built[0].state_dict()
+            weights = {name: state[name].clone() for name in names}
+        else:
+            stored = self.load_weights(None if level is None else names)
+            # Half-precision weights become float32 here.
+            weights = {
+                name: tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
+                for name, tensor in stored.items()
+            }
         try:
-            network.load_state_dict(dict(self.load_weights()))  # half-precision weights become float32 here
+            network.load_state_dict(weights, assign=True)
         except RuntimeError as error:
             first_line = str(error).splitlines()[-1].strip()
             raise ModelError(
@@ -105,13 +147,26 @@ class Model:
             ) from error
         return network.eval()
 
+    def with_examples(self, patches: Sequence[RememberedPatch]) -> Model:
+        """Return a model like this one that remembers these patches, and only these.
+
+        Raises
+        ------
+        ModelError
+            If they are more than a model may remember.
+        """
+        kept = tuple(patches)
+        check_bounds(kept)
+        return replace(self, n_examples=len(kept), load_examples=lambda: kept)
+
     def with_weights(self, weights: Weights, **changes: object) -> Model:
         """Return a model like this one with other weights, and other attributes where given.
 
-        Without a price list: scores of other weights say nothing about these.
+        Without price list and examples: those of other weights say nothing about these.
         """
         kept = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-        return replace(self, **{"load_weights": lambda: kept, "price_list": (), **changes})  # type: ignore[arg-type]
+        own = {"load_weights": in_memory(kept), "price_list": (), "n_examples": 0, "load_examples": _no_examples}
+        return replace(self, **{**own, **changes})  # type: ignore[arg-type]
 
 
 def _check_task(task: str, classes: tuple[str, ...], config: NetworkConfig) -> None:
@@ -187,7 +242,7 @@ def create_model(
         input_kind=input_kind or ("grey" if config.in_channels == 1 else "channels"),
         instance_rule=(instance_rule or InstanceRule()) if task == "instances" else None,
         card=card or ModelCard(),
-        load_weights=lambda: initial,
+        load_weights=in_memory(initial),
         voxel_size_um=voxel_size_um,
         price_list=price_list,
     )

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_seamless.errors import ModelError, OutputExistsError, WorkspaceError
+from napari_seamless.models.manifest import read_manifest
+from napari_seamless.models.members import is_package
 from napari_seamless.models.model import Model
-from napari_seamless.models.package import is_package, read_manifest, read_package, save_model
+from napari_seamless.models.package import read_package, save_model
 from napari_seamless.workspace.disk import named_errors, replace_file
 
 FORMAT_VERSION = 1
