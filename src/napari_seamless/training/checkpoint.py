@@ -8,7 +8,6 @@ whole checkpoint.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_seamless.errors import FileWriteError, OutputExistsError, TrainingError
+from napari_seamless.errors import OutputExistsError, TrainingError
 from napari_seamless.training.fingerprint import Fingerprint, differences
+from napari_seamless.training.whole_files import replace_file, staged_name
 
 FORMAT_VERSION = 1
 ENDING = ".checkpoint.safetensors"
@@ -85,19 +85,9 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "resolved": dict(checkpoint.resolved),
         "facts": dict(checkpoint.facts),
     }
-    staged = _staged(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
-        save_file(tensors, staged, metadata={"checkpoint": json.dumps(description)})
-        with staged.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(staged, path)
-    except (OSError, SafetensorError) as error:
-        staged.unlink(missing_ok=True)
-        raise FileWriteError(
-            f"the checkpoint {path} cannot be written ({error}): make room, or choose another folder"
-        ) from error
+    tensors = {name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()}
+    metadata = {"checkpoint": json.dumps(description)}
+    replace_file(path, lambda staged: save_file(tensors, staged, metadata), "the checkpoint", refused=SafetensorError)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -150,9 +140,5 @@ def check_same_run(checkpoint: Checkpoint, present: Fingerprint, path: Path) -> 
 
 def remove_checkpoint(path: Path) -> None:
     """Remove the checkpoint of a run whose result is safe, and what an interrupted write left."""
-    for file in (path, _staged(path)):
+    for file in (path, staged_name(path)):
         file.unlink(missing_ok=True)
-
-
-def _staged(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_seamless.errors import FileWriteError
 from napari_seamless.training.run_state import Row
+from napari_seamless.training.whole_files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 _DRAW_EVERY_SECONDS = 2.0
 """A picture takes about a fifth of a second; quick epochs must not wait for it."""
 
+_WHAT = "the learning curves"
 _NO_CURVES = ("epoch", "step", "loss", "seconds", "score", "seconds_left")
 _LOSS_COLOUR = "#0b6fa4"
 _SCORE_COLOURS = ("#a85b00", "#5a8f29", "#7b4aa0", "#b03a5b", "#4d4d4d")
@@ -55,9 +55,9 @@ class CurveWriter:
         """
         if not history:
             return
-        _replace(self.csv, lambda path: path.write_text(curve_table(history), encoding="utf-8"))
+        replace_file(self.csv, lambda path: path.write_text(curve_table(history), encoding="utf-8"), _WHAT)
         if now or time.monotonic() - self._drawn >= _DRAW_EVERY_SECONDS:
-            _replace(self.png, lambda path: draw_curves(history, path))
+            replace_file(self.png, lambda path: draw_curves(history, path), _WHAT)
             self._drawn = time.monotonic()
 
 
@@ -107,17 +107,3 @@ def _plot(axes: Axes, rows: Sequence[Row], name: str, colour: str) -> None:
     steps, values = zip(*points, strict=True) if points else ((), ())
     # A single point makes no line.
     axes.plot(steps, values, color=colour, label=name, marker="o" if len(points) < 2 else None)
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    staged = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(staged)
-        os.replace(staged, path)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise FileWriteError(
-            f"the learning curves {path} cannot be written ({error.strerror or error}): make room, or choose another "
-            "folder"
-        ) from error

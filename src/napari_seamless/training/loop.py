@@ -26,6 +26,7 @@ from napari_seamless.training.learner import Learner
 from napari_seamless.training.options import TrainingOptions
 from napari_seamless.training.result import DivergedError, TrainingResult
 from napari_seamless.training.run import Run
+from napari_seamless.training.run_state import RunState
 from napari_seamless.training.setup import TrainingSetup, default_model, prepare_training, read_examples
 
 __all__ = ["DivergedError", "TrainingResult", "train"]
@@ -109,7 +110,7 @@ def train(
     started_with = fingerprint(examples, setup, options)
     if saved is not None and checkpoint is not None:
         check_same_run(saved, started_with, checkpoint)
-    for notice in _notices(setup, saved, resume=resume):
+    for notice in (*setup.notices, _describe(setup)):
         on_event(Event("notice", {"message": notice}))
     outlets = Outlets(
         on_event=on_event,
@@ -128,6 +129,8 @@ def train(
         run = Run(setup, options, Learner(setup, options, resolve_class_weights(setup, options)), outlets)
         if saved is not None:
             run.restore(saved)
+        if resume:
+            on_event(Event("notice", {"message": _where_from(run.state, found=saved is not None)}))
         return run.run()
 
 
@@ -151,17 +154,17 @@ def _as_resolved(options: TrainingOptions, saved: Checkpoint | None) -> Training
     return replace(options, patch_size=tuple(resolved.pop("patch_size")), **resolved)
 
 
-def _notices(setup: TrainingSetup, saved: Checkpoint | None, *, resume: bool) -> list[str]:
+def _describe(setup: TrainingSetup) -> str:
     patch = " x ".join(str(side) for side in setup.drawer.patch_size)
     validation = f"validating on {len(setup.validation)} of other groups" if setup.validation else "without validation"
-    notices = [
-        *setup.notices,
+    return (
         f"Training on {len(setup.drawer.sources)} images, {validation}; "
         f"{setup.batch_size} patches of {patch} a step, {setup.steps_per_epoch} steps an epoch, "
-        f"on {setup.device} in {setup.precision}.",
-    ]
-    if saved is not None:
-        notices.append(f"Going on from epoch {saved.facts['run']['epoch']}, step {saved.facts['run']['step']}.")
-    elif resume:
-        notices.append("There is no checkpoint to go on from: starting from the beginning.")
-    return notices
+        f"on {setup.device} in {setup.precision}."
+    )
+
+
+def _where_from(state: RunState, *, found: bool) -> str:
+    if not found:
+        return "There is no checkpoint to go on from: starting from the beginning."
+    return f"Going on from step {state.step}, in epoch {state.epoch}."
