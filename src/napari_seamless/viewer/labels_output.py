@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_seamless.viewer.layers import METADATA_KEY, labels_axes, labels_placement
+from napari_seamless.viewer.wording import count
 
 if TYPE_CHECKING:
     import napari
@@ -81,6 +82,14 @@ class LabelsOutput:
         """Keep what there is of a run that was stopped."""
         if self._job.provisional is not None:
             self._replace_data(self._job.provisional.labels, complete=False)
+
+    def kept(self, n_tiles: int, total: int) -> str:
+        """Return what is left of a run that was stopped."""
+        return f"{count(n_tiles, 'tile')} of {total:,} kept." if n_tiles else ""
+
+    def summary(self) -> str:
+        """Return what else there is to say of a run that ended well."""
+        return ""
 
     def _replace_data(self, labels: Any, complete: bool) -> None:
         if self._is_unwanted:

@@ -6,14 +6,18 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from napari.utils import progress
-from napari.utils.notifications import notification_manager, show_error, show_warning
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_seamless.errors import Cancelled, SeamlessError
+from napari_seamless.errors import Cancelled
+from napari_seamless.viewer.correct_output import Delivery, WorkspaceOutput
+from napari_seamless.viewer.correct_start import begin_to_correct
 from napari_seamless.viewer.labels_output import LabelsOutput
+from napari_seamless.viewer.reporting import report
 from napari_seamless.viewer.run_panel import RunPanel
 from napari_seamless.viewer.segment_job import SegmentJob, SegmentRequest
 from napari_seamless.viewer.wording import count, duration, plan_line
+from napari_seamless.viewer.workspaces import workspaces_of
 
 if TYPE_CHECKING:
     import napari
@@ -57,8 +61,14 @@ class RunControl(QObject):
 
     def start(self, request: SegmentRequest, image: ImageChoice, model_name: str) -> None:
         """Start a run."""
-        self.job = SegmentJob(request, self._worker)
-        self._output = LabelsOutput(self._viewer, image, self.job, model_name)
+        workspaces = workspaces_of(self._viewer)
+        correction = workspaces.of_layer(image.layers[0])
+        if correction is None or correction.workspace.read_only:
+            self.job = SegmentJob(request, self._worker)
+            self._output = LabelsOutput(self._viewer, image, self.job, model_name)
+        else:
+            self.job = SegmentJob(request, self._worker, Delivery(workspaces, correction, request, model_name))
+            self._output = WorkspaceOutput(self._viewer, image, self.job, model_name, correction)
         self._activity = progress(total=0, desc=f"Segmenting {image.name}")
         self._notice = ""
         self._look.start()
@@ -124,16 +134,25 @@ class RunControl(QObject):
         error = CancelledError() if job.future.cancelled() else job.future.exception()
         if error is None:
             output.finish(job.future.result())
-            return _summary(job.facts)
+            self._offer(job, output)
+            return f"{_summary(job.facts)} {output.summary()}".strip()
         output.keep_tiles()
-        kept = f"{count(job.progress.done, 'tile')} of {job.progress.total:,} kept." if job.progress.done else ""
+        kept = output.kept(job.progress.done, job.progress.total)
         if isinstance(error, Cancelled | CancelledError):
             return f"Cancelled. {kept}".strip()
-        if isinstance(error, SeamlessError):
-            show_error(str(error))
-        else:
-            notification_manager.receive_error(type(error), error, error.__traceback__)
+        report(error)
         return f"Failed: {error}\n{kept}".strip()
+
+    def _offer(self, job: SegmentJob, output: LabelsOutput) -> None:
+        """Offer to correct a result that became a layer of its own."""
+        layer = output.layer
+        if layer is None:
+            return
+
+        def correct() -> None:
+            begin_to_correct(self._viewer, output.image, job.request.source.axes.replace("S", ""), layer)
+
+        self._panel.offer_to_correct(correct)
 
 
 def _summary(facts: dict[str, Any]) -> str:

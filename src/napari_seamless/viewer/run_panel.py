@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
@@ -29,6 +31,12 @@ class RunPanel(QWidget):
         self.bar.setObjectName("progress")
         self.bar.setToolTip("Tiles that are finished.")
         self.status = text_label("status", "How far the run is, or how the last one ended.")
+        self.correct_button = QPushButton("Correct this result")
+        self.correct_button.setObjectName("correct_result")
+        self.correct_button.setToolTip(
+            "Make these labels editable, and keep on disk what you paint and what you say is right."
+        )
+        self._correct: Callable[[], None] | None = None
         buttons = QHBoxLayout()
         buttons.addWidget(self.start_button, 2)
         buttons.addWidget(self.cancel_button, 1)
@@ -38,8 +46,11 @@ class RunPanel(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.bar)
         layout.addWidget(self.status)
+        layout.addWidget(self.correct_button)
         self.start_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
+        self.correct_button.clicked.connect(self._on_correct)
+        self.offer_to_correct(None)
         self.show_idle("")
 
     def set_estimate(self, text: str) -> None:
@@ -50,6 +61,17 @@ class RunPanel(QWidget):
         """Enable the Segment button, or disable it and say why."""
         self.start_button.setEnabled(not reason)
         self.start_button.setToolTip(reason or _START_TOOLTIP)
+
+    def offer_to_correct(self, correct: Callable[[], None] | None) -> None:
+        """Show the button that begins to correct the last result, or hide it."""
+        self._correct = correct
+        self.correct_button.setVisible(correct is not None)
+
+    def _on_correct(self) -> None:
+        correct = self._correct
+        self.offer_to_correct(None)
+        if correct is not None:
+            correct()
 
     def show_idle(self, outcome: str) -> None:
         """No run: say how the last one ended."""
@@ -62,6 +84,7 @@ class RunPanel(QWidget):
 
     def show_running(self, progress: Progress, is_cancelled: bool) -> None:
         """Show how far the run is."""
+        self.offer_to_correct(None)
         self.bar.setVisible(True)
         is_counted = progress.total > 0 and progress.stage == SEGMENTING
         self.bar.setRange(0, progress.total if is_counted else 0)  # 0: a moving bar

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from napari_seamless.models.library import ModelSummary
     from napari_seamless.models.model import Model
     from napari_seamless.viewer.worker import Worker
+    from napari_seamless.workspace.predictions import PredictionSummary
+
+    Deliver = Callable[[Any, bool, Callable[[], bool]], PredictionSummary]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,10 +165,22 @@ class SegmentJob:
     temporary_folder : pathlib.Path or None
         Where the labels are when they were too large for memory and the user named no file; whoever shows them
         removes it after that.
+    delivered : PredictionSummary or None
+        What `deliver` returned.
+
+    Parameters
+    ----------
+    request : SegmentRequest
+    worker : Worker
+    deliver : callable, optional
+        Takes the labels to where they belong, as the last part of the run: is called in the thread with the labels,
+        whether they are ids of objects, and ``should_stop``.
     """
 
-    def __init__(self, request: SegmentRequest, worker: Worker) -> None:
+    def __init__(self, request: SegmentRequest, worker: Worker, deliver: Deliver | None = None) -> None:
         self.request = request
+        self.delivered: PredictionSummary | None = None
+        self._deliver = deliver
         self.provisional: ProvisionalLabels | None = None
         self.plan: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
@@ -215,10 +231,23 @@ class SegmentJob:
             output=self._output(on_disk),
             overwrite=request.overwrite,
             on_event=lambda event: self._on_event(event, tiles),
-            should_stop=lambda: self._stop.is_set() or self._is_closing(),
+            should_stop=self._should_stop,
             **request.options,
         )
-        return self._for_viewer(labels, on_disk)
+        result = self._for_viewer(labels, on_disk)
+        if self._deliver is not None:
+            self._progress = replace(self._progress, stage="Writing around what is verified", seconds_left=None)
+            self.delivered = self._deliver(result, model.task == "instances", self._should_stop)
+            self._remove_temporary()
+        return result
+
+    def _should_stop(self) -> bool:
+        return self._stop.is_set() or self._is_closing()
+
+    def _remove_temporary(self) -> None:
+        if self.temporary_folder is not None:
+            shutil.rmtree(self.temporary_folder, ignore_errors=True)
+            self.temporary_folder = None
 
     def _output(self, on_disk: bool) -> Path | None:
         """Return where the labels are written: where the user wants them, or a temporary folder if they are large."""

@@ -25,7 +25,7 @@ from napari_seamless.viewer.correct_lifetime import (
     tell_unusual,
 )
 from napari_seamless.viewer.correct_opening import OpeningRequest
-from napari_seamless.viewer.correction import Correction, same_layer
+from napari_seamless.viewer.correction import Correction, same_layer, unwrapped
 from napari_seamless.viewer.image_choice import ImageChoice
 from napari_seamless.viewer.layers import source_of
 from napari_seamless.viewer.reporting import report
@@ -44,7 +44,7 @@ _OF_VIEWER: dict[int, Workspaces] = {}
 
 def workspaces_of(viewer: napari.Viewer) -> Workspaces:
     """Return the workspaces of a viewer: always the same object, until the viewer is closed."""
-    real = getattr(viewer, "__wrapped__", viewer)  # plugins are given a proxy
+    real = unwrapped(viewer)
     if id(real) not in _OF_VIEWER:
         _OF_VIEWER[id(real)] = Workspaces(real)
         weakref.finalize(real, _OF_VIEWER.pop, id(real), None)
@@ -127,7 +127,7 @@ class Workspaces(QObject):
         AxesError
             If the labels do not belong to the image.
         """
-        source = source_of(choice.layers, axes)
+        labels, source = unwrapped(labels), source_of(choice.layers, axes)
         first = None if labels is None else first_labels(labels, source)
         request = OpeningRequest(source, path_of(choice.layers[0]), choice.name, folder, first)
         if labels is not None:
