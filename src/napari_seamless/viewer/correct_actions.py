@@ -167,11 +167,14 @@ def _run(
 def bind_keys(viewer: napari.Viewer) -> None:
     """Let the keys do what the buttons do, whichever layer is active."""
     for key, act in ((SLICE_KEY, mark_slice), (BOX_KEY, mark_box), (UNDO_KEY, undo), (REDO_KEY, redo)):
-        viewer.bind_key(key, partial(_act_by_key, act), overwrite=True)
+        viewer.bind_key(key, _by_key(act), overwrite=True)
 
 
-def _act_by_key(act: Callable[[napari.Viewer, Correction | None], None], viewer: napari.Viewer) -> None:
-    act(viewer, correction_in_view(viewer))
+def _by_key(act: Callable[[napari.Viewer, Correction | None], None]) -> Callable[[napari.Viewer], None]:
+    def act_by_key(viewer: napari.Viewer) -> None:  # napari asks each bound function for its name at every key press
+        act(viewer, correction_in_view(viewer))
+
+    return act_by_key
 
 
 def _act_in_current_viewer(act: Callable[[napari.Viewer, Correction | None], None]) -> None:

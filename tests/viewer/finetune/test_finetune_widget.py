@@ -1,0 +1,155 @@
+"""The Fine-tune widget: what it offers, and a training from its start to its end."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QLineEdit, QPushButton, QRadioButton, QSlider
+
+from napari_seamless.viewer import finetune_run
+
+from .conftest import TIMEOUT_MS, click, dock, finish
+
+
+def test_without_corrections_it_says_what_to_do_first(make_napari_viewer, qtbot, library):
+    widget = dock(make_napari_viewer(), qtbot)
+    assert not widget.panel.start_button.isEnabled()
+    assert "Correct…" in widget.panel.start_button.toolTip()
+    assert "Correct…" in widget.form.data_line.text()
+
+
+def test_counts_follow_what_is_verified(open_finetune, qtbot):
+    viewer, widget = open_finetune(regions=0)
+    assert "Nothing is verified yet" in widget.form.data_line.text()
+    assert not widget.panel.start_button.isEnabled()
+    workspace = widget.form.corrections[0].workspace
+    workspace.verify_region({"Y": (0, 20), "X": (0, 20)})
+    qtbot.waitUntil(lambda: "1 region to learn from, 0 to judge by" in widget.form.data_line.text(), timeout=TIMEOUT_MS)
+    assert "Mark a second region to have one for validation" in widget.form.data_line.text()
+    assert widget.panel.start_button.isEnabled()
+    workspace.verify_region({"Y": (30, 50), "X": (0, 20)})
+    qtbot.waitUntil(
+        lambda: widget.form.data_line.text() == "1 region to learn from, 1 to judge by.", timeout=TIMEOUT_MS
+    )
+
+
+def test_model_that_made_the_labels_is_chosen(open_finetune):
+    _, widget = open_finetune()
+    assert widget.form.model.name == "threshold"
+    assert not widget.form.task_box.isVisibleTo(widget)
+    widget.form.model_box.setCurrentIndex(widget.form.model_box.findText("New model from scratch"))
+    assert widget.form.model is None
+    assert widget.form.task_box.isVisibleTo(widget)
+
+
+def test_training_runs_to_a_result_in_the_workspace(open_finetune, qtbot):
+    _, widget = open_finetune()
+    workspace = widget.form.corrections[0].workspace
+    finish(qtbot, widget)
+    (folder,) = workspace.runs_folder.iterdir()
+    assert (folder / "model" / "model.json").is_file()
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines() if line.startswith("{")]
+    assert events[-1]["event"] == "done"
+    record = json.loads((folder / "run.json").read_text())
+    assert record["model_name"] == "threshold"
+    assert record["trained_on"] == ["spots.tif: box Y 0-25 X 0-30"]
+    assert record["command"][:3] == ["finetune", "--model", str(widget.form.model.path)]
+    assert widget.panel.curves.loss.values == [1 / epoch for epoch in range(1, 6)]
+    assert len(widget.panel.curves.score.values) == 5
+    assert widget.panel.status.text() == "Done."
+    assert "IoU 0.71 → 0.83" in widget.result.verdict.text()
+
+
+def test_corrections_are_on_disk_before_the_training_starts(open_finetune, qtbot, monkeypatch):
+    _, widget = open_finetune()
+    workspace = widget.form.corrections[0].workspace
+    workspace.record_edit({"Y": (60, 70), "X": (60, 70)}, 9)
+    seen = []
+    really_start = finetune_run.start_process
+
+    def look_and_start(*words: object) -> object:
+        seen.append(workspace.changes)
+        return really_start(*words)
+
+    monkeypatch.setattr(finetune_run, "start_process", look_and_start)
+    finish(qtbot, widget)
+    made, on_disk = seen[0]
+    assert made == on_disk
+
+
+def test_stop_keeps_what_was_learned(open_finetune, qtbot, fake):
+    fake("slow")
+    _, widget = open_finetune()
+    click(qtbot, widget.panel.start_button)
+    qtbot.waitUntil(lambda: bool(widget.control.progress.losses), timeout=TIMEOUT_MS)
+    assert not widget.panel.start_button.isEnabled()
+    assert not widget.form.model_box.isEnabled()
+    qtbot.waitUntil(lambda: "steps" in widget.panel.status.text(), timeout=TIMEOUT_MS)
+    with qtbot.waitSignal(widget.control.finished, timeout=TIMEOUT_MS):
+        click(qtbot, widget.panel.stop_button)
+        assert widget.control.is_stopping
+    assert widget.panel.status.text() == "Stopped."
+    assert not widget.panel.stop_button.isEnabled()
+
+
+def test_crash_is_one_message_and_the_weights_so_far_are_offered(open_finetune, qtbot, fake, notifications):
+    fake("crash")
+    _, widget = open_finetune()
+    finish(qtbot, widget)
+    errors = [each.message for each in notifications if str(each.severity) == "error"]
+    assert len(errors) == 1
+    assert "out of luck" in errors[0]
+    assert "The weights that it had saved on the way are kept" in errors[0]
+    assert "after 10 steps" in widget.result.verdict.text()
+    assert not widget.result.adopt_button.isEnabled()
+    click(qtbot, widget.result.anyway)
+    qtbot.waitUntil(widget.result.adopt_button.isEnabled, timeout=TIMEOUT_MS)
+
+
+def test_refusal_is_shown_and_the_widget_is_ready_again(open_finetune, qtbot, fake, notifications):
+    fake("refuse")
+    _, widget = open_finetune()
+    with qtbot.waitSignal(widget.control.ended, timeout=TIMEOUT_MS):
+        click(qtbot, widget.panel.start_button)
+    assert notifications[-1].message == "The training failed: nothing is verified: paint first"
+    assert widget.panel.status.text() == "The training failed: nothing is verified: paint first"
+    assert widget.panel.start_button.isEnabled()
+
+
+def test_command_is_the_one_that_is_run(open_finetune, qtbot, fake):
+    fake("slow")
+    _, widget = open_finetune()
+    workspace = widget.form.corrections[0].workspace
+    widget.form.budget_box.setCurrentIndex(widget.form.budget_box.findText("30 seconds"))
+    click(qtbot, widget.panel.copy_button)
+    words = shlex.split(QApplication.clipboard().text())
+    assert words[:2] == ["napari-seamless", "finetune"]
+    assert words[words.index("--workspace") + 1] == str(workspace.folder)
+    assert words[words.index("--seconds") + 1] == "30"
+    assert Path(words[words.index("--out") + 1]).parent.parent == workspace.runs_folder
+    click(qtbot, widget.panel.start_button)
+    qtbot.waitUntil(lambda: bool(widget.control.progress.losses), timeout=TIMEOUT_MS)
+    click(qtbot, widget.panel.copy_button)
+    assert shlex.split(QApplication.clipboard().text())[1:] == list(widget.control.run.record.command)
+    with qtbot.waitSignal(widget.control.finished, timeout=TIMEOUT_MS):
+        widget.control.stop()
+
+
+def test_new_model_from_scratch_is_trained_by_train(open_finetune, qtbot, fake):
+    _, widget = open_finetune()
+    widget.form.model_box.setCurrentIndex(widget.form.model_box.findText("New model from scratch"))
+    widget.form.task_box.setCurrentIndex(1)
+    widget.form.budget_box.setCurrentIndex(widget.form.budget_box.findText("until stopped"))
+    arguments = widget.form.request.arguments(Path("out"))
+    folder = str(widget.form.corrections[0].workspace.folder)
+    assert arguments == ["train", folder, "--task", "semantic", "--out", "out", "--until-stopped"]
+
+
+def test_every_control_has_a_tooltip(open_finetune):
+    _, widget = open_finetune()
+    kinds = (QComboBox, QPushButton, QCheckBox, QRadioButton, QLineEdit, QSlider)
+    controls = [control for kind in kinds for control in widget.findChildren(kind)]
+    assert len(controls) > 14
+    assert [control.objectName() for control in controls if not control.toolTip()] == []
