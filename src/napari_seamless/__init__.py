@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_seamless.networks import build_network
     from napari_seamless.networks.config import NetworkConfig
     from napari_seamless.training.examples import Example
+    from napari_seamless.training.finetune import finetune
     from napari_seamless.training.loop import train
 
 __version__ = version("napari-seamless")
@@ -36,6 +37,7 @@ _HOME_OF = {
     "build_network": "networks",
     "create_model": "models.model",
     "evaluate": "metrics",
+    "finetune": "training.finetune",
     "list_models": "models.library",
     "load_model": "models.library",
     "open_image": "images.read",
@@ -56,6 +58,7 @@ __all__ = [
     "build_network",
     "create_model",
     "evaluate",
+    "finetune",
     "list_models",
     "load_model",
     "open_image",

@@ -17,6 +17,7 @@ import typer
 from napari_seamless import __version__
 from napari_seamless.cli.demo import demo
 from napari_seamless.cli.evaluate_command import evaluate
+from napari_seamless.cli.finetune_command import finetune
 from napari_seamless.cli.models_command import models_app
 from napari_seamless.cli.plan_command import plan
 from napari_seamless.cli.segment_command import segment
@@ -37,6 +38,7 @@ app.command()(demo)
 app.command()(segment)
 app.command()(plan)
 app.command()(train)
+app.command()(finetune)
 app.command()(evaluate)
 app.add_typer(models_app, name="models")
 

@@ -88,10 +88,10 @@ def open_dataset(folder: str | Path, ignore: int | None = None) -> list[Example]
     groups = _read_groups(folder / "index.csv")
     dataset = folder.parent.name if folder.name in ("train", "test") else folder.name
     return [
-        Example(
-            _single_image(open_image(images[name]), images[name]),
-            _read_labels(labels[name]),
-            _read_labels(verified[name]) != 0 if name in verified else None,
+        open_pair(
+            images[name],
+            labels[name],
+            verified.get(name),
             name=f"{dataset}/{name}",
             group=f"{dataset}/{groups.get(name, name)}",
             dataset=dataset,
@@ -99,6 +99,34 @@ def open_dataset(folder: str | Path, ignore: int | None = None) -> list[Example]
         )
         for name in sorted(images)
     ]
+
+
+def open_pair(
+    image: str | Path,
+    labels: str | Path,
+    verified: str | Path | None = None,
+    *,
+    name: str = "",
+    group: str = "",
+    dataset: str = "",
+    ignore: int | None = None,
+) -> Example:
+    """Read one image with its labels and, if not all of it is annotated, a mask.
+
+    Raises
+    ------
+    DatasetError, FileReadError
+    """
+    path = Path(image)
+    return Example(
+        _single_image(open_image(path)),
+        _read_labels(Path(labels)),
+        None if verified is None else _read_labels(Path(verified)) != 0,
+        name=name or path.name,
+        group=group,
+        dataset=dataset,
+        ignore=ignore,
+    )
 
 
 def _files_by_name(folder: Path) -> dict[str, Path]:
@@ -152,7 +180,7 @@ def _read_groups(index: Path) -> dict[str, str]:
         return {Path(row["id"]).name.split(".")[0]: f"{column} {row[column]}" for row in rows}
 
 
-def _single_image(image: Image, path: Path) -> Image:
+def _single_image(image: Image) -> Image:
     """Leave out T and Z of length one, which microscopes write for single planes."""
     single = [axis for axis in image.axes if axis in "TZ" and image.sizes[axis] == 1]
     if not single:

@@ -52,6 +52,8 @@ class Example:
         Verified pixels are looked for only here; one pair per axis of the labels.
     excluded : tuple of boxes
         Places that count as not verified.
+    rehearsed : bool
+        Whether it is an earlier example, mixed in so that nothing is forgotten.
     intensity : IntensityRange, optional
         What becomes 0 and 1; by default measured on the whole image.
 
@@ -74,6 +76,7 @@ class Example:
     ignore: int | None = None
     box: Box | None = None
     excluded: tuple[Box, ...] = ()
+    rehearsed: bool = False
     intensity: IntensityRange | None = None
 
     def __post_init__(self) -> None:

@@ -30,6 +30,8 @@ Patch = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
 _SEEDED_SHARE = 0.7
 """Share of patches that are placed around a pixel of a class, each class as often; the others around any verified."""
 
+REHEARSED_SHARE = 0.3
+
 _INSTANCE_CONTEXT = 8
 """Depth inside an object is looked for so far beyond the patch; rims are thinner than that."""
 
@@ -189,13 +191,18 @@ def source_weights(sources: Sequence[PatchSource]) -> NDArray[np.float64]:
     """Return the probability of drawing from each source.
 
     Within a data set by the square root of the verified area, and between data sets by the square root of their totals:
-    large images and large sets are seen more often, but do not drown out the small ones.
+    large images and large sets are seen more often, but do not drown out the small ones. Earlier examples that are
+    rehearsed get `REHEARSED_SHARE` of the patches altogether.
     """
     weights = np.sqrt([source.area for source in sources])
     names = np.array([source.dataset for source in sources])
     for name in np.unique(names):
         total = weights[names == name].sum()
         weights[names == name] *= np.sqrt(total) / total
+    rehearsed = np.array([source.plane.example.rehearsed for source in sources])
+    for part, share in ((rehearsed, REHEARSED_SHARE), (~rehearsed, 1 - REHEARSED_SHARE)):
+        if part.any() and not part.all():
+            weights[part] *= share / weights[part].sum()
     probabilities: NDArray[np.float64] = weights / weights.sum()
     return probabilities
 

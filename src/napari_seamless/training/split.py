@@ -59,11 +59,14 @@ def split_examples(
             "training needs verified pixels, but no pixel of any image is verified: mark a slice or a box as right, or "
             "paint into one"
         )
-    training, validation = _by_example(examples, fraction, seed)
-    split = Split(_all_planes(planes, training), _all_planes(planes, validation))
-    if not split.validation:
-        split = _within(split.training, halo, fraction)
-    split = _kept_apart(split, halo)
+    parts = []
+    for rehearsed in (False, True):
+        training, validation = _by_example([one for one in examples if one.rehearsed == rehearsed], fraction, seed)
+        part = Split(_all_planes(planes, training), _all_planes(planes, validation))
+        if part.training and not part.validation and not rehearsed:
+            part = _within(part.training, halo, fraction)
+        parts.append(part)
+    split = _kept_apart(_joined(parts), halo)
     if not split.training:
         raise DatasetError(
             "everything that is verified is for validation: mark another place as right, or choose a place for training"
@@ -99,6 +102,14 @@ def _by_example(examples: Sequence[Example], fraction: float, seed: int) -> tupl
     free = [example for example in examples if example.role is None]
     training, validation = split_by_group(free, fraction, seed)
     return [*(example for example in examples if example.role == "train"), *training], validation
+
+
+def _joined(parts: Sequence[Split]) -> Split:
+    return Split(
+        [plane for part in parts for plane in part.training],
+        [plane for part in parts for plane in part.validation],
+        tuple(notice for part in parts for notice in part.notices),
+    )
 
 
 def _all_planes(planes: dict[int, list[AnnotatedPlane]], examples: Sequence[Example]) -> list[AnnotatedPlane]:

@@ -93,7 +93,8 @@ def score_examples(
     dict
         For instances ``iou``, ``dice``, ``ap50``, ``ap75``, ``ap_mean`` as in `metrics.evaluate`; for classes ``iou``,
         the mean over the classes but background, and ``dice`` of the whole foreground. ``score`` is the one to compare
-        models by: AP50 or IoU. Empty without places.
+        models by: AP50 or IoU. Empty without places. Where earlier examples are rehearsed, too, all scores are of the
+        new places, but ``score`` is the mean of new and earlier ones, and ``rehearsal_score`` that of the earlier ones.
 
     Raises
     ------
@@ -102,6 +103,16 @@ def score_examples(
     """
     level = level or model.config.depth
     scores = [_score(model, place, device, precision, should_stop, level) for place in places]
+    old = [score for score, place in zip(scores, places, strict=True) if place.plane.example.rehearsed]
+    new = [score for score, place in zip(scores, places, strict=True) if not place.plane.example.rehearsed]
+    if not (old and new):
+        return _mean(scores)
+    rehearsal = _mean(old)["score"]
+    means = _mean(new)
+    return {**means, "score": (means["score"] + rehearsal) / 2, "rehearsal_score": rehearsal}
+
+
+def _mean(scores: Sequence[dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([score[key] for score in scores])) for key in scores[0]} if scores else {}
 
 

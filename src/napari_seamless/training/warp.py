@@ -23,7 +23,7 @@ from napari_seamless.training.augmentation import AugmentationOptions
 ELASTIC_SIGMA = {2: 10.0, 3: 4.0}
 _SPACING_3D = 32.0
 STEEPEST = 0.125
-"""Largest standard deviation, as a share of the grid's spacing: small patches would be folded by the papers' numbers."""
+"""Largest standard deviation, as a share of the grid's spacing: the papers' numbers would fold small patches."""
 _CHANCE = 0.5
 
 Coordinates = NDArray[np.float32]
