@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_seamless.viewer.layers import METADATA_KEY
+from napari_seamless.viewer.workspace_reader import is_workspace, look_for_corrections, read_workspace_layers
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -54,6 +55,8 @@ def get_reader(path: str | Sequence[str]) -> ReadFunction | None:
 
     if not isinstance(path, str):
         return None
+    if is_workspace(Path(path)):
+        return read_workspace_layers
     is_readable = Path(path).is_dir() or path.lower().endswith(readable_endings)
     return read_layers if is_readable else None
 
@@ -70,6 +73,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
 
     place = Path(str(path))
     image = open_image(place)
+    look_for_corrections(place)
     if is_label_image(place, image):
         return labels_layers(image, name_of(place))
     return [*image_layers(image, name_of(place)), *_labels_inside(place)]
@@ -87,7 +91,7 @@ def name_of(path: Path) -> str:
 def image_layers(image: Image, name: str) -> list[LayerData]:
     """Return one layer for an image, or one per channel with colours that add up."""
     levels = image.pyramid or (image.data,)
-    common = _placement(image) | {"multiscale": len(levels) > 1, "rgb": "S" in image.axes}
+    common = placement(image) | {"multiscale": len(levels) > 1, "rgb": "S" in image.axes}
     origin = {"path": str(image.path)}
     parts = _without_channels(image, levels)
     if len(parts) == 1:
@@ -142,7 +146,7 @@ def labels_layers(image: Image, name: str) -> list[LayerData]:
         data = part[0].compute() if is_small else _as_data(part)
         look = {"name": f"{name}{suffix}", "multiscale": len(part) > 1}
         origin = {METADATA_KEY: {"path": str(image.path)}}
-        layers.append((data, _placement(image) | look | {"metadata": origin}, "labels"))
+        layers.append((data, placement(image) | look | {"metadata": origin}, "labels"))
     return layers
 
 
@@ -160,7 +164,7 @@ def _as_data(levels: Sequence[da.Array]) -> Any:
     return list(levels) if len(levels) > 1 else levels[0]
 
 
-def _placement(image: Image) -> dict[str, Any]:
+def placement(image: Image) -> dict[str, Any]:
     """Return axis labels, and where the file knows the voxel size, scale and units, over all axes but C and S."""
     axes = image.axes.replace("C", "").replace("S", "")
     placement: dict[str, Any] = {"axis_labels": tuple(axes.lower())}

@@ -150,7 +150,8 @@ class RunControl(QObject):
             return
 
         def correct() -> None:
-            begin_to_correct(self._viewer, output.image, job.request.source.axes.replace("S", ""), layer)
+            workspaces = workspaces_of(self._viewer)
+            begin_to_correct(self._viewer, workspaces, output.image, job.request.source.axes.replace("S", ""), layer)
 
         self._panel.offer_to_correct(correct)
 

@@ -25,6 +25,7 @@ from napari_seamless.viewer.correct_lifetime import (
     tell_unusual,
 )
 from napari_seamless.viewer.correct_opening import OpeningRequest
+from napari_seamless.viewer.correct_start import Offers
 from napari_seamless.viewer.correction import Correction, same_layer, unwrapped
 from napari_seamless.viewer.image_choice import ImageChoice
 from napari_seamless.viewer.layers import source_of
@@ -74,6 +75,7 @@ class Workspaces(QObject):
         self._corrections: list[Correction] = []
         self._opening: list[tuple[str, ...]] = []
         self._open: list[Workspace] = []
+        self._offers = Offers(viewer, self)
         self._look = QTimer(self)
         self._look.setInterval(_LOOK_MS)
         self._look.timeout.connect(self._on_look)
@@ -85,6 +87,11 @@ class Workspaces(QObject):
             parent.destroyed.connect(at_end)
 
     # What there is
+
+    @property
+    def viewer(self) -> napari.Viewer | None:
+        """The viewer; None when it is gone."""
+        return self._viewer()
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
@@ -151,6 +158,10 @@ class Workspaces(QObject):
 
         self.worker.fetch(partial(open_and_note, request, self.worker.is_closing, self._open), on_result, on_error)
         self.changed.emit()
+
+    def restore(self, layer: napari.layers.Image, folder: Path) -> None:
+        """Open the workspace in a folder for an image layer, and the Correct panel."""
+        self._offers.restore(layer, folder)
 
     def run(
         self,
@@ -241,6 +252,8 @@ class Workspaces(QObject):
             if correction.takes_back(layer, path_of(layer)):
                 layer.events.data.connect(self._on_image_data)
                 self.changed.emit()
+                return
+        self._offers.image_added(layer)
 
     def _on_removed(self, event: Any) -> None:
         for correction in self.corrections:
