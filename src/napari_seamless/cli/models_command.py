@@ -1,4 +1,7 @@
-"""``napari-seamless models``: which models there are, what they are, and whether they are seamless."""
+"""``napari-seamless models``: which models there are, what they are, and whether they are seamless.
+
+What changes the user's library is in `library_command`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_seamless.cli import library_command
 from napari_seamless.cli.options import DeviceOption
 from napari_seamless.cli.units import counted, sizes_text
 from napari_seamless.errors import ModelError
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_seamless.models.model import Model
 
-models_app = typer.Typer(help="List, describe and verify models.", no_args_is_help=True)
+models_app = typer.Typer(help="List, describe, verify, import and export models.", no_args_is_help=True)
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name or path.")]
 VerifiedLevelOption = Annotated[
@@ -23,14 +27,28 @@ VerifiedLevelOption = Annotated[
 ]
 
 
+DeletedOption = Annotated[bool, typer.Option("--deleted", help="List what is in the trash of your library.")]
+
+
 @models_app.command("list")
-def list_command() -> None:
+def list_command(deleted: DeletedOption = False) -> None:
     """List the models that come with the package and your own."""
+    _print_deleted() if deleted else _print_models()
+
+
+def _print_deleted() -> None:
+    from napari_seamless.workspace.own_models import own_models
+
+    names = [entry.name for entry in own_models().entries(with_deleted=True) if entry.deleted]
+    print("\n".join(names) if names else "There is no deleted model.")
+
+
+def _print_models() -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from napari_seamless.models.library import library_folder, list_models
+    from napari_seamless.models.library import default_model, library_folder, list_models
 
     table = Table("name", "from", "task", "dims", "description")
     summaries = list_models()
@@ -40,7 +58,7 @@ def list_command() -> None:
         table.add_row(escape(entry.name), origin, entry.task or "", dims, escape(entry.description))
     if summaries:
         Console().print(table)
-    print(f"Your own models live in {library_folder()}")
+    print(f"Where no model is named, {default_model()} is used. Your own models live in {library_folder()}")
 
 
 @models_app.command("info")
@@ -104,6 +122,7 @@ def _card_rows(model: Model) -> list[tuple[str, str]]:
         ("input", f"{model.input_kind}, {counted(config.in_channels, 'channel')}"),
         ("voxel size", voxels),
         ("fine-tuned from", model.parent or ""),
+        ("remembers", f"{counted(model.n_examples, 'piece')} of training images" if model.n_examples else ""),
         ("trained on", "\n".join(card.training_data)),
         ("trained by", card.command),
         ("scores", ", ".join(f"{name} {value:.3f}" for name, value in card.scores.items())),
@@ -145,3 +164,11 @@ def _price_table(model: Model) -> Table:
 def sizes_text_um(sizes: tuple[float, ...]) -> str:
     """Return voxel sizes such as ``1.75 x 0.8 x 0.8``."""
     return " x ".join(f"{size:g}" for size in sizes)
+
+
+models_app.command("export")(library_command.export)
+models_app.command("import")(library_command.import_command)
+models_app.command("rename")(library_command.rename)
+models_app.command("delete")(library_command.delete)
+models_app.command("undelete")(library_command.undelete)
+models_app.command("default")(library_command.default)

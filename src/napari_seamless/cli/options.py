@@ -7,8 +7,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-DEFAULT_MODEL = "nuclei-2d"
-
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -51,8 +49,24 @@ def _word_or_number(text: str, words: tuple[str, ...], example: str) -> str | in
     raise typer.BadParameter(f"{text!r} is neither {' nor '.join(map(repr, words))} nor {example}")
 
 
+def _default_model() -> str:
+    from napari_seamless.models.library import default_model
+
+    return default_model()
+
+
 ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="TIFF, OME-TIFF, OME-Zarr, PNG, a folder...")]
-ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help="A model's name or path.")]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        default_factory=_default_model,
+        show_default=False,
+        help="A model's name or path; by default the one that 'models default' says.",
+    ),
+]
 AxesOption = Annotated[
     str | None, typer.Option("--axes", metavar="AXES", help="The image's axes, if the file does not say: ZYX, CYX...")
 ]

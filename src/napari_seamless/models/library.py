@@ -6,10 +6,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from napari_seamless.errors import ModelError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_seamless.errors import FileWriteError, ModelError
+from napari_seamless.images.publish import publish, temporary_name
 from napari_seamless.models.manifest import network_config, read_manifest
-from napari_seamless.models.members import is_package
+from napari_seamless.models.members import is_package, package_name
 from napari_seamless.models.model import InputKind, Model, Task
 from napari_seamless.models.package import read_package
 from napari_seamless.models.price_list import PriceList, auto_level
@@ -17,6 +21,10 @@ from napari_seamless.networks.config import NetworkConfig
 
 BUNDLED_MODELS = Path(__file__).parent / "weights"
 LIBRARY_VARIABLE = "NAPARI_SEAMLESS_MODELS"
+FIRST_DEFAULT = "nuclei-2d"
+"""What is used when nobody has said what to use."""
+
+_DEFAULT_FILE = "default.json"
 
 
 @dataclass(frozen=True)
@@ -82,16 +90,97 @@ def load_model(name_or_path: str | Path) -> Model:
         If there is no such model, or it is damaged, altered, or of a newer format; the message lists the names
         there are.
     """
+    return read_package(find_model(name_or_path))
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Return where a model is, by its name or path.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model; the message lists the names there are.
+    """
     path = Path(name_or_path)
     if is_package(path):
-        return read_package(path)
+        return path
     for package, _ in _packages():
-        if _name_of(package) == str(name_or_path):
-            return read_package(package)
+        if package_name(package) == str(name_or_path):
+            return package
     if path.exists():
-        return read_package(path)  # raises, saying what is missing
+        return path  # reading it says what is missing
     names = ", ".join(summary.name for summary in list_models()) or "none"
     raise ModelError(f"no model called {str(name_or_path)!r}: give a path, or one of these names: {names}")
+
+
+def bundled_names() -> frozenset[str]:
+    """Return the names of the models that come with the package."""
+    return frozenset(package_name(path) for path, bundled in _packages() if bundled)
+
+
+def default_model() -> str:
+    """Return the name of the model to use where none is named: the user's choice, at first `FIRST_DEFAULT`.
+
+    Raises
+    ------
+    ModelError
+        If the file that holds the choice is damaged.
+    """
+    path = library_folder() / _DEFAULT_FILE
+    try:
+        return _Default.model_validate_json(path.read_bytes()).default
+    except FileNotFoundError:
+        return FIRST_DEFAULT
+    except (OSError, ValidationError) as error:
+        raise ModelError(
+            f"{path} does not say which model is the default ({_first_line(error)}): choose one anew with "
+            "`napari-seamless models default MODEL`"
+        ) from error
+
+
+def set_default_model(name: str) -> None:
+    """Choose the model to use where none is named.
+
+    Parameters
+    ----------
+    name : str
+        Of a bundled model, or of one in the user's library.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or it cannot be used.
+    FileWriteError
+        If the choice cannot be kept.
+    """
+    names = {summary.name: summary for summary in list_models()}
+    if name not in names:
+        raise ModelError(f"no model called {name!r}: the default is one of {', '.join(names)}; import others first")
+    if not names[name].usable:
+        raise ModelError(f"model {name!r} {names[name].description}")
+    path = library_folder() / _DEFAULT_FILE
+    staged = temporary_name(path, "partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_text(_Default(default=name).model_dump_json(indent=2) + "\n", encoding="utf-8")
+        publish(staged, path, overwrite=True)
+    except OSError as error:
+        raise FileWriteError(f"{path} cannot be written ({error.strerror or error}): make room or allow it") from error
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+class _Default(BaseModel):
+    """The content of ``default.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = 1
+    default: str
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _packages() -> Iterator[tuple[Path, bool]]:
@@ -105,18 +194,14 @@ def _is_listed(path: Path) -> bool:
     return is_package(path) and not path.name.startswith(".")
 
 
-def _name_of(package: Path) -> str:
-    return package.stem if package.suffix == ".zip" else package.name
-
-
 def _summary(path: Path, bundled: bool) -> ModelSummary:
     try:
         manifest = read_manifest(path)
         config = network_config(path, manifest)
     except ModelError as error:
-        return ModelSummary(_name_of(path), f"cannot be used: {error}", path, bundled, usable=False)
+        return ModelSummary(package_name(path), f"cannot be used: {error}", path, bundled, usable=False)
     return ModelSummary(
-        name=_name_of(path),
+        name=package_name(path),
         description=manifest.card.description,
         path=path,
         bundled=bundled,

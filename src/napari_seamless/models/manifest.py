@@ -61,8 +61,9 @@ def read_manifest(path: Path) -> Manifest:
     ModelError
         If it is missing, damaged, has unknown keys, or was written by a newer version.
     """
+    content = read_member(path, MANIFEST_NAME, MAX_MANIFEST_BYTES)
     try:
-        values = json.loads(read_member(path, MANIFEST_NAME, MAX_MANIFEST_BYTES))
+        values = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: {MANIFEST_NAME} is not valid JSON ({error}): fetch the model again") from error
     version = values.get("format_version") if isinstance(values, dict) else None

@@ -34,6 +34,11 @@ def is_package(path: Path) -> bool:
     return (path / MANIFEST_NAME).is_file() or (path.suffix == ".zip" and path.is_file())
 
 
+def package_name(path: Path) -> str:
+    """Return the name under which a package is found in a folder of models."""
+    return path.stem if path.suffix == ".zip" else path.name
+
+
 @contextmanager
 def open_member(path: Path, name: str, limit: int) -> Iterator[IO[bytes]]:
     """Open one file of a package for reading.

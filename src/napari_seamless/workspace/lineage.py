@@ -1,61 +1,31 @@
 """Which model came from which: adopted models in a folder, with their parents, scores and corrections.
 
-The folder is a workspace's ``models/`` or the user's library. ``lineage.json`` beside the models says where each came
-from; a deleted model moves to ``.trash/`` until it is brought back.
+The folder is a workspace's ``models/`` or the user's library (`own_models`). ``lineage.json`` beside the models says
+where each came from; a deleted model moves to ``.trash/`` until it is brought back.
 """
 
 from __future__ import annotations
 
-import json
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from napari_seamless.errors import ModelError, OutputExistsError, WorkspaceError
+from napari_seamless.errors import FileWriteError, ModelError, OutputExistsError
+from napari_seamless.images.publish import temporary_name
+from napari_seamless.models.copying import copy_package
 from napari_seamless.models.manifest import read_manifest
-from napari_seamless.models.members import is_package
+from napari_seamless.models.members import is_package, package_name
 from napari_seamless.models.model import Model
 from napari_seamless.models.package import read_package, save_model
-from napari_seamless.workspace.disk import named_errors, replace_file
+from napari_seamless.workspace.lineage_file import LineageEntry as LineageEntry  # what a Lineage gives
+from napari_seamless.workspace.lineage_file import changing, read_lineage, write_lineage
 
-FORMAT_VERSION = 1
-LINEAGE = "lineage.json"
 TRASH = ".trash"
 
-
-@dataclass(frozen=True)
-class LineageEntry:
-    """One model and where it came from.
-
-    Attributes
-    ----------
-    name : str
-        The model's name and its folder's.
-    parent : str or None
-        Name of the model it was fine-tuned from.
-    adopted : str
-        ISO 8601, UTC.
-    before, after : dict of str to float
-        Scores of the parent and of this model on the same held-out regions.
-    trained_on : tuple of str
-        The corrections it learned from, for example ``cells.tif: slice Z 12``.
-    verdict : str
-        The sentence that was shown when it was adopted.
-    deleted : bool
-        Whether it lies in the trash.
-    """
-
-    name: str
-    parent: str | None = None
-    adopted: str = ""
-    before: dict[str, float] = field(default_factory=dict)
-    after: dict[str, float] = field(default_factory=dict)
-    trained_on: tuple[str, ...] = ()
-    verdict: str = ""
-    deleted: bool = False
+_BAD_SIGNS = frozenset('/\\:*?"<>|')
+"""Signs that no file name has on one system or another."""
 
 
 class Lineage:
@@ -65,6 +35,8 @@ class Lineage:
     ----------
     folder : pathlib.Path
         Made when the first model is adopted.
+    reserved : collection of str
+        Names that no model of the folder gets.
 
     Raises
     ------
@@ -72,18 +44,18 @@ class Lineage:
         From any method, if ``lineage.json`` is damaged or of a newer format.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reserved: Collection[str] = ()) -> None:
         self.folder = Path(folder)
+        self.reserved = reserved
 
     @property
     def current(self) -> str | None:
         """Name of the model that is in use: the last one that was adopted or restored."""
-        name = self._read()["current"]
-        return None if name is None else str(name)
+        return read_lineage(self.folder)[1]
 
     def entries(self, *, with_deleted: bool = False) -> list[LineageEntry]:
         """Return all models, the oldest first; models that were put into the folder by hand come with what they say."""
-        recorded = _entries_in(self._read())
+        recorded, _ = read_lineage(self.folder)
         known = {entry.name for entry in recorded}
         return [entry for entry in (*recorded, *self._unrecorded(known)) if with_deleted or not entry.deleted]
 
@@ -126,19 +98,48 @@ class Lineage:
             trained_on=tuple(trained_on),
             verdict=verdict,
         )
-        self._check_free(entry.name)
-        state = self._read()
+        self.check_free(entry.name)
+        entries, _ = read_lineage(self.folder)
         named = replace(model, name=entry.name, parent=entry.parent)
         card = named.card.model_copy(update={"created": entry.adopted[:10], "scores": entry.after or model.card.scores})
         save_model(replace(named, card=card), self.folder / entry.name)
-        self._write([*_entries_in(state), entry], entry.name)
+        self._write_or_forget([*entries, entry], entry.name, self.folder / entry.name)
+        return entry
+
+    def add(self, package: Path, name: str = "") -> LineageEntry:
+        """Copy a model that was made elsewhere into the folder, after everything about it has been checked.
+
+        Parameters
+        ----------
+        package : path
+            A folder or a zip.
+        name : str
+            By default the one that it says it has.
+
+        Raises
+        ------
+        ModelError
+            If it is no model, damaged or altered, or the name is no file name.
+        OutputExistsError
+            If the name is taken, by a deleted model too.
+        FileWriteError
+            If it cannot be written. The folder is as it was in all these cases.
+        """
+        manifest = read_manifest(package)
+        name = name or manifest.name
+        self.check_free(name)
+        entries, current = read_lineage(self.folder)
+        copy_package(package, self.folder / name, name=name)
+        card, added = manifest.card, datetime.now(UTC).isoformat(timespec="seconds")
+        entry = LineageEntry(name, manifest.parent, adopted=added, after=dict(card.scores))
+        self._write_or_forget([*entries, entry], current, self.folder / name)
         return entry
 
     def free_name(self, stem: str) -> str:
         """Return ``stem-2``, ``stem-3``, ...: the first that no model has, nor had before it was deleted."""
         base, _, number = stem.rpartition("-")
         base = base if base and number.isdecimal() else stem
-        taken = {entry.name for entry in self.entries(with_deleted=True)}
+        taken = {entry.name for entry in self.entries(with_deleted=True)} | set(self.reserved)
         count = 2
         while f"{base}-{count}" in taken:
             count += 1
@@ -153,7 +154,12 @@ class Lineage:
             If it is missing, deleted or damaged.
         """
         self._entry(name, deleted=False)
-        return read_package(self.folder / name)
+        return read_package(self.path_of(name))
+
+    def path_of(self, name: str) -> Path:
+        """Return where a model of the folder is: a folder, or a zip that a person has put there."""
+        archive = self.folder / f"{name}.zip"
+        return archive if archive.is_file() and not (self.folder / name).exists() else self.folder / name
 
     def ancestors(self, name: str) -> list[LineageEntry]:
         """Return a model's parent, its parent's parent, ..., deleted ones included.
@@ -173,43 +179,78 @@ class Lineage:
         if self._entry(name).deleted:
             self.undo_delete(name)
         model = self.load(name)
-        self._write(_entries_in(self._read()), name)
+        write_lineage(self.folder, read_lineage(self.folder)[0], name)
         return model
 
     def rename(self, name: str, new_name: str) -> LineageEntry:
-        """Give a model another name; its children know it by that one from then on."""
+        """Give a model another name; its children know it by that one from then on.
+
+        Raises
+        ------
+        ModelError, OutputExistsError, FileWriteError
+            As `add`; nothing has changed then.
+        """
         entry = replace(self._entry(name, deleted=False), name=new_name)
-        self._check_free(new_name)
-        current = self.current
-        model = read_package(self.folder / name)
-        save_model(replace(model, name=new_name), self.folder / new_name)
+        self.check_free(new_name)
+        entries, current, old = self.entries(with_deleted=True), self.current, self.path_of(name)
+        copy_package(old, self.folder / new_name, name=new_name)
         renamed = [
             entry if other.name == name else replace(other, parent=new_name) if other.parent == name else other
-            for other in self.entries(with_deleted=True)
+            for other in entries
         ]
-        self._write(renamed, new_name if current == name else current)
-        self._to_trash(name, uuid.uuid4().hex)
+        self._write_or_forget(renamed, new_name if current == name else current, self.folder / new_name)
+        hidden = temporary_name(old, "old")
+        with changing(self.folder):
+            old.rename(hidden)
+        _remove(hidden)
         return entry
 
     def delete(self, name: str) -> None:
         """Move a model to the trash; `undo_delete` brings it back."""
-        entry = self._entry(name, deleted=False)
-        entries, current = self.entries(with_deleted=True), self.current
-        self._to_trash(name, name)
-        self._write(_with(entries, replace(entry, deleted=True)), None if current == name else current)
+        entry = replace(self._entry(name, deleted=False), deleted=True)
+        current, path = self.current, self.path_of(name)
+        with changing(self.folder):
+            (self.folder / TRASH).mkdir(exist_ok=True)
+        self._move(path, self.folder / TRASH / path.name, entry, None if current == name else current)
 
     def undo_delete(self, name: str) -> None:
         """Bring a model back out of the trash."""
-        entry = self._entry(name, deleted=True)
-        entries = self.entries(with_deleted=True)
-        with named_errors(self.folder):
-            (self.folder / TRASH / name).rename(self.folder / name)
-        self._write(_with(entries, replace(entry, deleted=False)), self.current)
+        entry = replace(self._entry(name, deleted=True), deleted=False)
+        trash = self.folder / TRASH
+        path = trash / name if (trash / name).exists() else trash / f"{name}.zip"
+        self._move(path, self.folder / path.name, entry, self.current)
 
-    def _to_trash(self, name: str, name_there: str) -> None:
-        with named_errors(self.folder):
-            (self.folder / TRASH).mkdir(exist_ok=True)
-            (self.folder / name).rename(self.folder / TRASH / name_there)
+    def _move(self, path: Path, target: Path, entry: LineageEntry, current: str | None) -> None:
+        """Move a model and record it; where that fails, leave it where it was."""
+        entries = _with(self.entries(with_deleted=True), entry)
+        with changing(self.folder):
+            path.rename(target)
+        try:
+            write_lineage(self.folder, entries, current)
+        except FileWriteError:
+            target.rename(path)
+            raise
+
+    def check_free(self, name: str) -> None:
+        """Refuse a name that a model cannot get.
+
+        Raises
+        ------
+        ModelError
+            If it is no file name.
+        OutputExistsError
+            If it is taken, by a deleted model too.
+        """
+        if not _is_file_name(name):
+            raise ModelError(
+                "a model's name is a plain file name that neither begins with a dot nor ends in .zip, "
+                f"not {name!r}: choose another name"
+            )
+        if name in self.reserved:
+            raise OutputExistsError(f"the program comes with a model {name!r}: choose another name")
+        taken = any(entry.name == name for entry in self.entries(with_deleted=True))
+        if taken or (self.folder / name).exists():
+            raise OutputExistsError(f"there is, or was, a model {name!r} in {self.folder}: choose another name")
 
     def _entry(self, name: str, *, deleted: bool | None = None) -> LineageEntry:
         entries = self.entries(with_deleted=True)
@@ -220,53 +261,41 @@ class Lineage:
         where = "in the trash of" if deleted else "in"
         raise ModelError(f"there is no model {name!r} {where} {self.folder}; there are {names}")
 
-    def _check_free(self, name: str) -> None:
-        if not name or name != Path(name).name or name.startswith("."):
-            raise ModelError(f"a model's name is a plain file name that does not begin with a dot, not {name!r}")
-        if (self.folder / name).exists() or any(entry.name == name for entry in self.entries(with_deleted=True)):
-            raise OutputExistsError(f"there is, or was, a model {name!r} in {self.folder}: choose another name")
-
     def _unrecorded(self, known: set[str]) -> list[LineageEntry]:
         if not self.folder.is_dir():
             return []
-        found = []
-        for path in sorted(self.folder.iterdir()):
-            if path.name not in known and path.is_dir() and is_package(path):
-                manifest = read_manifest(path)
-                card = manifest.card
-                found.append(LineageEntry(path.name, manifest.parent, card.created, after=dict(card.scores)))
-        return found
+        paths = [path for path in sorted(self.folder.iterdir()) if is_package(path) and not path.name.startswith(".")]
+        return [_as_it_says(path) for path in paths if package_name(path) not in known]
 
-    def _read(self) -> dict[str, Any]:
-        path = self.folder / LINEAGE
+    def _write_or_forget(self, entries: Sequence[LineageEntry], current: str | None, new: Path) -> None:
+        """Write the entries; where that fails, take the model away that they are about."""
         try:
-            state = dict(json.loads(path.read_bytes()))
-            version = int(state["format_version"])
-            if version <= FORMAT_VERSION:
-                _entries_in(state)
-                state.setdefault("current", None)
-        except FileNotFoundError:
-            return {"format_version": FORMAT_VERSION, "current": None, "models": []}
-        except (ValueError, KeyError, TypeError) as error:
-            raise WorkspaceError(
-                f"{path} is damaged ({error}): put it back from a copy; nothing was changed"
-            ) from error
-        if version > FORMAT_VERSION:
-            raise WorkspaceError(
-                f"{path} has format version {version}, this program reads up to {FORMAT_VERSION}: "
-                "update napari-seamless"
-            )
-        return state
-
-    def _write(self, entries: Sequence[LineageEntry], current: str | None) -> None:
-        models = [asdict(entry) for entry in entries]
-        state = {"format_version": FORMAT_VERSION, "current": current, "models": models}
-        with named_errors(self.folder):
-            replace_file(self.folder / LINEAGE, json.dumps(state, indent=2).encode() + b"\n")
+            write_lineage(self.folder, entries, current)
+        except FileWriteError:
+            _remove(new)
+            raise
 
 
-def _entries_in(state: dict[str, Any]) -> list[LineageEntry]:
-    return [LineageEntry(**{**values, "trained_on": tuple(values["trained_on"])}) for values in state["models"]]
+def _is_file_name(name: str) -> bool:
+    is_plain = bool(name) and name.isprintable() and not set(name) & _BAD_SIGNS
+    return is_plain and name == name.strip() and not name.startswith(".") and not name.endswith((".", ".zip"))
+
+
+def _as_it_says(path: Path) -> LineageEntry:
+    """Return the entry of a model that was put into the folder by hand; a damaged one has its name and nothing else."""
+    try:
+        manifest = read_manifest(path)
+    except ModelError:
+        return LineageEntry(package_name(path))
+    card = manifest.card
+    return LineageEntry(package_name(path), manifest.parent, card.created, after=dict(card.scores))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)  # a hidden rest does no harm
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _with(entries: Sequence[LineageEntry], changed: LineageEntry) -> list[LineageEntry]:
