@@ -20,7 +20,7 @@ from skimage.segmentation import find_boundaries
 import napari_seamless as ns
 from napari_seamless.images.intensity import measure_range, normalise
 from napari_seamless.inference.source import source_of
-from napari_seamless.training.dataset import TrainingExample, open_datasets
+from napari_seamless.training.dataset import open_datasets
 from napari_seamless.training.split import split_by_group
 
 COLUMNS = ("iou", "dice", "ap50", "ap75", "ap_mean")
@@ -44,9 +44,7 @@ def main() -> None:
         report(name, model, examples, options.level, options.overlays)
 
 
-def report(
-    name: str, model: ns.Model, examples: list[TrainingExample], level: int | None, overlays: Path | None
-) -> None:
+def report(name: str, model: ns.Model, examples: list[ns.Example], level: int | None, overlays: Path | None) -> None:
     scores, pixels = [], 0
     began = time.perf_counter()
     for example in examples:
@@ -61,7 +59,7 @@ def report(
     print(f"{name:22} {len(examples):6} {true:7} {found:5} {means} {seconds:7.2f}", flush=True)
 
 
-def write_overlay(folder: Path, model: ns.Model, example: TrainingExample, predicted: np.ndarray) -> None:
+def write_overlay(folder: Path, model: ns.Model, example: ns.Example, predicted: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pixels = np.asarray(source_of(example.image, model).data)
     scaled = normalise(pixels, measure_range(pixels, model.normalization)).clip(0, 1)
