@@ -14,7 +14,7 @@ from napari_seamless.models.model import create_model
 from napari_seamless.models.package import read_package, save_model
 from napari_seamless.models.remembered import MAX_PATCHES
 from napari_seamless.networks.config import NetworkConfig
-from napari_seamless.training.finetune import FINETUNE_OPTIONS, judge
+from napari_seamless.training.finetune import finetune_options, judge
 from napari_seamless.training.heads import with_classes
 from napari_seamless.training.options import TrainingOptions
 from napari_seamless.training.rehearsal import recalled
@@ -23,7 +23,8 @@ from napari_seamless.training.split import split_examples
 from tests.training.conftest import discs, example
 
 QUICK = TrainingOptions(
-    **{**FINETUNE_OPTIONS, "learning_rate": 5e-3, "encoder_rate": 1.0, "freeze_norm": False},
+    learning_rate=5e-3,
+    average_decay=0.99,
     steps=40,
     steps_per_epoch=20,
     patch_size=(32, 32),
@@ -135,6 +136,9 @@ def test_the_same_seed_gives_the_same_child():
 
 
 def test_steps_and_seconds_are_budgets():
+    assert finetune_options(PARENT).seconds == 60
+    assert finetune_options(PARENT, steps=3).seconds is None
+    assert finetune_options(PARENT).patch_size == (128, 128)
     result = ns.finetune(PARENT, EXAMPLES, steps=1, options=replace(BRIEF, steps=None))
     assert result.history[-1]["step"] == 1
     with pytest.raises(TrainingError, match="until_stopped means no limit"):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari_seamless.models.model import Model
     from napari_seamless.training.examples import Example
     from napari_seamless.training.finetune import FinetuneResult
-    from napari_seamless.training.options import TrainingOptions
 
 CORRECTIONS = "Corrections"
 LIVE = "While it runs"
@@ -206,11 +205,12 @@ class _Job:
         from napari_seamless.models.package import check_model_output
         from napari_seamless.training.checkpoint import remove_checkpoint
         from napari_seamless.training.finetune import finetune as finetune_model
+        from napari_seamless.training.finetune import finetune_options
         from napari_seamless.training.loop import DivergedError
 
         check_model_output(self.out, overwrite=self.overwrite)
         parent = load_model(self.model)
-        options = _options(chosen)
+        options = finetune_options(parent, **chosen)
         examples = given.read()
         beside = self.out.with_suffix("") if self.out.suffix == ".zip" else self.out
         checkpoint = beside.with_name(f"{beside.name}.checkpoint.safetensors")
@@ -269,12 +269,3 @@ class _Job:
         if result.stopped:
             raise Cancelled(f"the fine-tuning was stopped; the best weights so far are in {self.out}")
         self.reporter.say(f"model: {self.out}")
-
-
-def _options(chosen: dict[str, Any]) -> TrainingOptions:
-    from napari_seamless.training.finetune import FINETUNE_OPTIONS
-    from napari_seamless.training.options import TrainingOptions
-
-    if not any(name in chosen for name in ("seconds", "steps", "until_stopped")):
-        chosen = {**chosen, "seconds": 60.0}
-    return TrainingOptions(**{**FINETUNE_OPTIONS, **chosen})

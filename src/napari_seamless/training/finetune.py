@@ -15,6 +15,7 @@ from typing import Any
 from napari_seamless.errors import TrainingError
 from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event, never_stop
 from napari_seamless.models.model import Model, Task
+from napari_seamless.networks.geometry import geometry
 from napari_seamless.training.examples import Example
 from napari_seamless.training.heads import with_classes
 from napari_seamless.training.loop import train
@@ -24,13 +25,29 @@ from napari_seamless.training.run_state import Row
 from napari_seamless.training.setup import TrainingSetup, prepare_training, read_examples
 from napari_seamless.training.validation import ValidationPlace, score_examples
 
-FINETUNE_OPTIONS: dict[str, Any] = {
-    "learning_rate": 5e-4,
-    "encoder_rate": 0.3,
-    "freeze_norm": True,
-    "average_decay": 0.99,
-}
-"""What fine-tuning does otherwise than training; measured in ``docs/accuracy.md``."""
+_PATCH_SIDE = 128
+_BATCH_SIZE = 4
+"""In 2D. Small patches and batches: what counts in a minute is the number of steps."""
+
+
+def finetune_options(model: Model, **chosen: Any) -> TrainingOptions:
+    """Return what fine-tuning does otherwise than training; measured in ``docs/accuracy.md``.
+
+    Parameters
+    ----------
+    model : Model
+        The parent.
+    **chosen
+        Fields of `TrainingOptions` that are chosen otherwise; without any budget among them, 60 seconds.
+    """
+    options: dict[str, Any] = {"average_decay": 0.99}
+    alignment = geometry(model.config).alignment
+    if model.config.spatial_dims == 2 and not any(_PATCH_SIDE % m for m in alignment):
+        options |= {"patch_size": (_PATCH_SIDE,) * 2, "batch_size": _BATCH_SIZE}
+    if not any(name in chosen for name in ("seconds", "steps", "epochs", "until_stopped")):
+        options["seconds"] = 60.0
+    return TrainingOptions(**{**options, **chosen})
+
 
 FORGETTING = 0.01
 """The child may be so much worse on earlier examples: less than that is chance."""
@@ -107,8 +124,8 @@ def finetune(
     name : str, optional
         The child's; by default the parent's with ``-finetuned`` added.
     options : TrainingOptions, optional
-        By default `TrainingOptions(**FINETUNE_OPTIONS)`; its budget and seed are replaced by `seconds`, `steps` and
-        `seed` where these are given.
+        By default `finetune_options(model)`; its budget and seed are replaced by `seconds`, `steps` and `seed` where
+        these are given.
     on_event : callable
         Receives what `train` tells, and ``comparison`` with the scores of both.
     should_stop : callable
@@ -126,7 +143,7 @@ def finetune(
         Before training, if model, examples and options do not fit each other. `DivergedError` as in `train`.
     """
     parent = _loaded(model)
-    options = _resolved(options, seconds, steps, seed)
+    options = _resolved(parent, options, seconds, steps, seed)
     new = read_examples(examples if isinstance(examples, str | Path) else _listed(examples))
     old = [*recalled(parent), *_as_rehearsed(rehearse)]
     start = with_classes(parent, classes or _classes_of(parent), task, options.seed)
@@ -229,11 +246,12 @@ def _loaded(model: Model | str) -> Model:
     return load_model(model)
 
 
-def _resolved(options: TrainingOptions | None, seconds: float | None, steps: int | None, seed: int) -> TrainingOptions:
+def _resolved(
+    parent: Model, options: TrainingOptions | None, seconds: float | None, steps: int | None, seed: int
+) -> TrainingOptions:
     if options is None:
-        if seconds is None and steps is None:
-            seconds = 60.0
-        return TrainingOptions(seconds=seconds, steps=steps, seed=seed, **FINETUNE_OPTIONS)
+        budget = {name: value for name, value in (("seconds", seconds), ("steps", steps)) if value is not None}
+        return finetune_options(parent, seed=seed, **budget)
     if seconds is None and steps is None:
         return options if seed == 0 else replace(options, seed=seed)
     if options.until_stopped:

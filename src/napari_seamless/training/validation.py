@@ -93,7 +93,8 @@ def score_examples(
     dict
         For instances ``iou``, ``dice``, ``ap50``, ``ap75``, ``ap_mean`` as in `metrics.evaluate`; for classes ``iou``,
         the mean over the classes but background, and ``dice`` of the whole foreground. ``score`` is the one to compare
-        models by: AP50 or IoU. Empty without places. Where earlier examples are rehearsed, too, all scores are of the
+        models by: the mean of IoU and AP50, or the IoU. Empty without places.
+        Where earlier examples are rehearsed, too, all scores are of the
         new places, but ``score`` is the mean of new and earlier ones, and ``rehearsal_score`` that of the earlier ones.
 
     Raises
@@ -137,7 +138,9 @@ def _score(
     if rule is not None:
         found = instances_from_states(states_from_probabilities(probabilities, rule), rule)
         scores = evaluate(np.where(counts, found, 0), np.where(counts, truth, 0))
-        return {"score": scores["ap50"], **{key: scores[key] for key in ("iou", "dice", "ap50", "ap75", "ap_mean")}}
+        # AP50 alone is blind while objects are still poor, and jumps where there are few.
+        score = (scores["iou"] + scores["ap50"]) / 2
+        return {"score": score, **{key: scores[key] for key in ("iou", "dice", "ap50", "ap75", "ap_mean")}}
     predicted = probabilities.argmax(axis=0) if len(probabilities) > 1 else probabilities[0] > 0.5
     ious = [
         _class_iou((predicted == index) & counts, (truth == index) & counts)
