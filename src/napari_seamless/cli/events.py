@@ -92,8 +92,9 @@ def reporting(events: str | None) -> Iterator[Reporter]:
 
 def _epoch_text(epoch: Mapping[str, Any], validation: Mapping[str, Any]) -> str:
     best = ", the best so far" if validation["best"] else ""
-    left = seconds_text(max(0.0, epoch["seconds_left"]))
-    return f"epoch {epoch['epoch']}: loss {epoch['loss']:.3f}, score {validation['score']:.3f}{best}; {left} left"
+    seconds = epoch["seconds_left"]  # None: the run goes on until it is stopped
+    left = "" if seconds is None else f"; {seconds_text(max(0.0, seconds))} left"
+    return f"epoch {epoch['epoch']}: loss {epoch['loss']:.3f}, score {validation['score']:.3f}{best}{left}"
 
 
 def _open_lines(events: str | None, stack: ExitStack) -> TextIO | None:

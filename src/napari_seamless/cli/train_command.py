@@ -1,123 +1,139 @@
-"""``napari-seamless train``: folders of annotated images in, a model out."""
+"""``napari-seamless train``: annotated images in, a model out."""
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from napari_seamless.cli import train_options as opt
 from napari_seamless.cli.events import Reporter, reporting
 from napari_seamless.cli.interrupt import stop_on_signal
-from napari_seamless.cli.options import DeviceOption, EventsOption, OverwriteOption
+from napari_seamless.cli.model_destination import ModelDestination, Preview
+from napari_seamless.cli.network_options import NETWORK_GROUP, StartFromOption
+from napari_seamless.cli.option_groups import takes
+from napari_seamless.cli.options import EventsOption, OverwriteOption, parse_numbers
+from napari_seamless.cli.training_data import read_training_data
 from napari_seamless.cli.units import counted, seconds_text
 from napari_seamless.errors import Cancelled
 
 if TYPE_CHECKING:
     from napari_seamless.models.model import Model
-    from napari_seamless.training.loop import TrainingResult
+    from napari_seamless.training.examples import Example
+    from napari_seamless.training.options import TrainingOptions
+    from napari_seamless.training.result import TrainingResult
 
 
+@takes(opt.TRAINING_GROUP, NETWORK_GROUP, opt.TARGETS_GROUP, opt.AUGMENTATION_GROUP, opt.CARD_GROUP)
 def train(
     datasets: opt.DatasetArguments,
     out: opt.OutOption,
+    training: dict[str, Any],
+    network: dict[str, Any],
+    targets: dict[str, Any],
+    augmentation: dict[str, Any],
+    card: dict[str, Any],
     task: opt.TaskOption = "instances",
-    seconds: opt.SecondsOption = None,
-    epochs: opt.EpochsOption = None,
     half: opt.HalfOption = False,
     overwrite: OverwriteOption = False,
     events: EventsOption = None,
-    device: DeviceOption = "auto",
-    start_from: opt.StartFromOption = None,
-    architecture: opt.ArchitectureOption = "unetpp",
-    features: opt.FeaturesOption = "16,32,64,128,256",
-    upsample: opt.UpsampleOption = "transposed",
-    input_kind: opt.InputOption = None,
-    classes: opt.ClassesOption = None,
-    patch_size: opt.PatchSizeOption = None,
-    batch_size: opt.BatchSizeOption = None,
-    learning_rate: opt.LearningRateOption = 2e-3,
-    validation_fraction: opt.ValidationFractionOption = 0.15,
-    seed: opt.SeedOption = 0,
-    precision: opt.TrainingPrecisionOption = "auto",
-    description: opt.DescriptionOption = "",
-    licence: opt.LicenceOption = "",
-    source: opt.SourceOption = None,
-    citation: opt.CitationOption = "",
-    notes: opt.NotesOption = "",
+    ignore: opt.IgnoreOption = None,
+    start_from: StartFromOption = None,
+    resume: opt.ResumeOption = False,
+    preview: opt.PreviewOption = None,
+    preview_seconds: opt.PreviewSecondsOption = 5.0,
 ) -> None:
     """Train a model on annotated images. Ctrl-C ends the training and keeps the best weights so far."""
-    model = {
-        **{"task": task, "architecture": architecture, "features": features, "upsample": upsample},
-        **{"input_kind": input_kind, "classes": classes.split(",") if classes else None, "name": out.stem},
-    }
+    sources = tuple(card["training_data"] or (path.name for path in datasets))
+    destination = ModelDestination(out, half, overwrite, resume, {**card, "training_data": sources})
     if start_from is not None:
-        model = {"start_from": start_from, "name": out.stem}
-    training = {
-        **{"seconds": seconds, "epochs": epochs, "patch_size": patch_size, "batch_size": batch_size, "seed": seed},
-        **{"learning_rate": learning_rate, "validation_fraction": validation_fraction},
-        **{"precision": precision, "device": device},
-    }
-    card = {
-        **{"description": description, "licence": licence, "citation": citation, "notes": notes},
-        "training_data": tuple(source or (path.name for path in datasets)),
-    }
+        _refuse_network_options(network)
+        network = {"start_from": start_from, "name": destination.name}
+    else:
+        network = {**network, "task": task, "name": destination.name}
     with reporting(events) as reporter:
-        _train(reporter, datasets, model, training, _Destination(out, card, half, overwrite))
+        shown = None if preview is None else Preview(preview, reporter.on_event)
+        job = _Job(reporter, destination, shown, preview_seconds)
+        job.run(datasets, ignore, network, {**training, "targets": targets, "augmentation": augmentation})
+
+
+def _refuse_network_options(network: dict[str, Any]) -> None:
+    defaults = {**NETWORK_GROUP.defaults, "features": parse_numbers(NETWORK_GROUP.defaults["features"])}
+    changed = [key for key, value in network.items() if value != defaults[key]]
+    if changed:
+        raise typer.BadParameter(
+            f"--start-from takes the network as it is in the model: leave out {', '.join(changed)}",
+            param_hint="network",
+        )
 
 
 @dataclass(frozen=True)
-class _Destination:
-    """Where the model goes, and what its card says."""
+class _Job:
+    """One run of the command."""
 
-    out: Path
-    card: dict[str, Any]
-    half: bool
-    overwrite: bool
+    reporter: Reporter
+    destination: ModelDestination
+    preview: Preview | None
+    preview_seconds: float
 
-    def check(self) -> None:
-        """Refuse, before a long training, what could not be written after it."""
-        from napari_seamless.models.package import check_model_output
+    def run(self, datasets: list[Path], ignore: int | None, network: dict[str, Any], training: dict[str, Any]) -> None:
+        """Train, and keep what was learnt, however it ends."""
+        from napari_seamless.training.loop import DivergedError
 
-        check_model_output(self.out, overwrite=self.overwrite)
-
-    def keep(self, result: TrainingResult) -> None:
-        """Save the best weights with their card."""
-        from napari_seamless.models.package import save_model
-
-        command = shlex.join(["napari-seamless", *sys.argv[1:]])
-        added = {**self.card, "command": command, "created": date.today().isoformat()}
-        model = replace(result.model, card=result.model.card.model_copy(update=added))
-        save_model(model, self.out, weight_type="float16" if self.half else "float32", overwrite=self.overwrite)
-
-
-def _train(
-    reporter: Reporter,
-    datasets: list[Path],
-    model: dict[str, Any],
-    training: dict[str, Any],
-    destination: _Destination,
-) -> None:
-    from napari_seamless.training.loop import DivergedError
-    from napari_seamless.training.loop import train as train_model
-    from napari_seamless.training.options import TrainingOptions
-
-    destination.check()
-    options = TrainingOptions(**training)
-    if "start_from" in model:
-        model = {"model": _first_model(**model)}
-    with stop_on_signal() as should_stop:
+        self.destination.check()
+        if self.preview is not None:
+            self.preview.check()
+        options = _options(training)
+        if "start_from" in network:
+            network = {"model": _first_model(**network)}
+        examples = read_training_data(datasets, ignore)
         try:
-            result = train_model(datasets, options, on_event=reporter.on_event, should_stop=should_stop, **model)
+            result = self._train(examples, options, network)
         except DivergedError as error:
             if error.result is not None:
-                destination.keep(error.result)
+                self.destination.keep(error.result.model)
             raise
-        destination.keep(result)
-    _say_how_it_went(reporter, result, destination.out)
+        self.destination.keep(result.model)
+        if not result.stopped:
+            self.destination.forget_run()
+        _say_how_it_went(self.reporter, result, self.destination.out)
+
+    def _train(self, examples: list[Example], options: TrainingOptions, network: dict[str, Any]) -> TrainingResult:
+        from napari_seamless.training.loop import train as train_model
+
+        with stop_on_signal() as should_stop:
+            return train_model(
+                examples,
+                options,
+                checkpoint=self.destination.checkpoint,
+                resume=self.destination.resume,
+                overwrite=self.destination.overwrite,
+                keep_checkpoint=True,
+                curves=self.destination.curves,
+                on_event=self.reporter.on_event,
+                should_stop=should_stop,
+                on_snapshot=self._show if self.preview is not None else None,
+                snapshot_seconds=self.preview_seconds,
+                **network,
+            )
+
+    def _show(self, model: Model) -> None:
+        if self.preview is not None:
+            self.preview.show(model, self.reporter.facts["step"]["step"])
+
+
+def _options(training: dict[str, Any]) -> TrainingOptions:
+    from napari_seamless.training.augmentation import AugmentationOptions
+    from napari_seamless.training.options import TrainingOptions
+    from napari_seamless.training.target_options import TargetOptions
+
+    parts = {
+        "targets": TargetOptions(**training["targets"]),
+        "augmentation": AugmentationOptions(**training["augmentation"]),
+    }
+    return TrainingOptions(**{**training, **parts})
 
 
 def _first_model(start_from: str, name: str) -> Model:
@@ -132,6 +148,8 @@ def _say_how_it_went(reporter: Reporter, result: TrainingResult, out: Path) -> N
     epochs, seconds = counted(len(result.history), "epoch"), result.history[-1]["seconds"]
     scores = ", ".join(f"{name} {value:.3f}" for name, value in result.scores.items() if name != "score")
     if result.stopped:
-        raise Cancelled(f"the training was stopped after {epochs}; the best weights are in {out} ({scores})")
-    reporter.say(f"{epochs} in {seconds_text(seconds)}; on the images held out: {scores}")
+        best = f"the best weights are in {out} ({scores})" if scores else f"the weights are in {out}"
+        raise Cancelled(f"the training was stopped after {epochs}; {best}. Go on with --resume")
+    judged = f"on the images held out: {scores}" if scores else "nothing was held out to judge it by"
+    reporter.say(f"{epochs} in {seconds_text(seconds)}; {judged}")
     reporter.say(f"model: {out}")

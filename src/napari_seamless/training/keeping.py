@@ -23,6 +23,7 @@ from napari_seamless.training.setup import TrainingSetup
 OnSnapshot = Callable[[Model], None]
 
 _BEST = "best."
+_TELL_EVERY_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Keeper:
         self._learner = learner
         self._outlets = outlets
         self._curves = CurveWriter(outlets.curves) if outlets.curves is not None else None
-        self._last_checkpoint = self._last_snapshot = time.monotonic()
+        self._last_checkpoint = self._last_snapshot = self._last_step = time.monotonic()
 
     @property
     def checkpoint_is_due(self) -> bool:
@@ -91,13 +92,25 @@ class Keeper:
         if self._outlets.checkpoint is not None:
             remove_checkpoint(self._outlets.checkpoint)
 
-    def show_snapshot_when_due(self) -> None:
-        """Hand out the present averaged weights, if somebody wants them and has not had them lately."""
+    @property
+    def news_are_due(self) -> bool:
+        """Whether whoever listens has heard of no step for a while, or wants a snapshot now."""
+        return self._snapshot_is_due or time.monotonic() - self._last_step >= _TELL_EVERY_SECONDS
+
+    @property
+    def _snapshot_is_due(self) -> bool:
         outlets = self._outlets
-        if outlets.on_snapshot is None or time.monotonic() - self._last_snapshot < outlets.snapshot_seconds:
-            return
-        outlets.on_snapshot(self._setup.model.with_weights(self._learner.average.snapshot()))
-        self._last_snapshot = time.monotonic()
+        return outlets.on_snapshot is not None and time.monotonic() - self._last_snapshot >= outlets.snapshot_seconds
+
+    def tell_step(self, state: RunState, seconds_left: float | None) -> None:
+        """Tell the last step, and hand out the present averaged weights if that is due."""
+        wants_snapshot = self._snapshot_is_due
+        told = {"epoch": state.epoch, "step": state.step, "loss": state.losses[-1] if state.losses else None}
+        self._outlets.on_event(Event("step", {**told, "seconds_left": seconds_left}))
+        self._last_step = time.monotonic()
+        if wants_snapshot and self._outlets.on_snapshot is not None:
+            self._outlets.on_snapshot(self._setup.model.with_weights(self._learner.average.snapshot()))
+            self._last_snapshot = time.monotonic()
 
     def draw_curves(self, history: Sequence[Row], *, now: bool = False) -> None:
         """Write the learning curves, if there is a place for them; see `CurveWriter.write`."""

@@ -75,9 +75,10 @@ def train(
     price : bool
         Measure what each level of a UNet++ is worth and costs when the training has ended.
     on_event : callable
-        Receives ``notice`` (message), ``epoch`` (epoch, step, loss, seconds_left), ``validation`` (epoch, step, best,
-        score and the task's scores) and ``done`` (seconds, waited: those of them that were spent waiting for patches,
-        stopped, the scores).
+        Receives ``notice`` (message), ``step`` (epoch, step, loss, seconds_left) every 2 s, ``epoch`` (the same, with
+        the mean loss), ``validation`` (epoch, step, best, score and the task's scores) and ``done`` (seconds, waited:
+        those of them that were spent waiting for patches, stopped, the scores). Without an end, or before the first
+        step, seconds_left is None.
     should_stop : callable
         Asked after each step. On True the run ends and gives the best weights so far.
     on_snapshot : callable, optional

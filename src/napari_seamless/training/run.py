@@ -92,7 +92,8 @@ class Run:
             if state.epoch_steps and self._progress() >= 1.0:
                 return
             self._step(feeder.take())
-            self.keeper.show_snapshot_when_due()
+            if self.keeper.news_are_due:
+                self.keeper.tell_step(self.state, self.budget.seconds_left(self.state.step, self._seconds()))
             if self.keeper.checkpoint_is_due:
                 self._write_checkpoint()
             if self.outlets.should_stop():
