@@ -188,7 +188,7 @@ class Lineage:
         Raises
         ------
         ModelError, OutputExistsError, FileWriteError
-            As `add`; nothing has changed then.
+            As `add`.
         """
         entry = replace(self._entry(name, deleted=False), name=new_name)
         self.check_free(new_name)
