@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from napari_seamless.workspace.origin import Origin
     from napari_seamless.workspace.session import Workspace
 
-_NEW_OBJECT_KEY = "M"
-
 
 class Correction:
     """An open workspace and the layers that show it. Main thread only, but for the workspace.
@@ -108,7 +106,6 @@ class Correction:
         self.labels_layer = layer
         layer.metadata = {**layer.metadata, METADATA_KEY: self._metadata()}
         self.restore_data()
-        layer.bind_key(_NEW_OBJECT_KEY, self.new_object, overwrite=True)
         self.new_object()
 
     def _metadata(self) -> dict[str, Any]:
@@ -130,7 +127,7 @@ class Correction:
             self.labels_layer.data = self.data
         self.labels_layer.editable = not self.workspace.read_only
 
-    def new_object(self, layer: object = None) -> None:
+    def new_object(self) -> None:
         """Paint with an id that no object has or had."""
         self.labels_layer.selected_label = self.workspace.next_id
 

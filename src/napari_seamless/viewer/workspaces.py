@@ -24,6 +24,7 @@ from napari_seamless.viewer.correct_lifetime import (
     tell_trouble,
     tell_unusual,
 )
+from napari_seamless.viewer.correct_new_object import take_over_new_object
 from napari_seamless.viewer.correct_opening import OpeningRequest
 from napari_seamless.viewer.correct_start import Offers
 from napari_seamless.viewer.correction import Correction, same_layer, unwrapped
@@ -226,6 +227,7 @@ class Workspaces(QObject):
             correction.adopt_layer(viewer.add_labels(correction.data, **correction.placement))
         correction.labels_layer.name = f"{correction.name} · corrections"
         correction.adoption = Adoption(self, correction)
+        take_over_new_object(self.parent(), correction)
         for layer in correction.image_layers:
             layer.events.data.connect(self._on_image_data)
         tell_unusual(correction.workspace)
