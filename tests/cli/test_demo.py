@@ -19,7 +19,7 @@ from napari_seamless.cli.overlay import GAP
 def test_labels_and_picture_are_written_and_named(
     run: Callable[..., object], tmp_path: Path, colour_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo_module, "DEFAULT_MODEL", str(colour_model))
+    monkeypatch.setattr(demo_module, "DEMO_MODEL", str(colour_model))
     out = tmp_path / "new" / "folder"
     answer = run("demo", "--out", out)
     assert answer.code == 0, answer.err

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 import napari_seamless as ns
+from napari_seamless.models.library import BUNDLED_MODELS, list_models, set_default_model
 from napari_seamless.models.price_list import LevelPrice
 
 from .conftest import TIMEOUT_MS, save_threshold_model
@@ -96,6 +97,17 @@ def test_renamed_and_new_layers_are_offered(open_dock, spots):
     offered = [widget.images.image_box.itemText(index) for index in range(widget.images.image_box.count())]
     assert offered == ["second", "renamed"]
     assert widget.images.choice.text == "renamed"
+
+
+def test_the_default_model_is_chosen_until_another_one_is(library, make_napari_viewer, qtbot):
+    set_default_model("threshold")
+    viewer = make_napari_viewer()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-seamless", "Segment")
+    qtbot.waitUntil(lambda: widget.models.model is not None, timeout=TIMEOUT_MS)
+    assert widget.models.model.name == "threshold"
+    widget.models.add_model(BUNDLED_MODELS / "nuclei-2d")
+    widget.models.set_models(list_models())
+    assert widget.models.model.name == "nuclei-2d"
 
 
 def test_auto_says_which_level_it_takes(open_dock, library):

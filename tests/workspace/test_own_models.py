@@ -159,6 +159,7 @@ def test_the_default_is_chosen_and_remembered(library: Path, package: Path) -> N
     import_model(package)
     set_default_model("cells")
     assert default_model() == "cells"
+    assert [model.name for model in list_models() if model.is_default] == ["cells"]
     with pytest.raises(ModelError, match="'cells' is the default and stays as long as it is"):
         delete_model("cells")
     set_default_model("nuclei-2d")
@@ -181,6 +182,7 @@ def test_a_damaged_default_is_said(library: Path, content: str) -> None:
     (library / "default.json").write_text(content)
     with pytest.raises(ModelError, match=r"default.json does not say which model is the default.*models default MODEL"):
         default_model()
+    assert not any(model.is_default for model in list_models())
     set_default_model("nuclei-2d")
     assert default_model() == "nuclei-2d"
 

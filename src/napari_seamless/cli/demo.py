@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MODEL = "nuclei-2d"
+DEMO_MODEL = "nuclei-2d"
 """Whatever the user's default is."""
 
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder for the results.")]
@@ -40,7 +40,7 @@ def demo(out: OutOption = Path("segmentation_demo")) -> None:
         pixels = immunohistochemistry()
         write_png(out / "tissue.png", pixels)
         write_array(stain, _nuclear_stain(pixels), "YX", overwrite=True)
-        run_segmentation(reporter, should_stop, stain, labels, MODEL, overwrite=True)
+        run_segmentation(reporter, should_stop, stain, labels, DEMO_MODEL, overwrite=True)
         write_png(overlay, side_by_side(pixels, open_image(labels).data.compute()))
         _say_what_next(reporter, stain, overlay, out)
 
@@ -64,5 +64,5 @@ def _say_what_next(reporter: Reporter, image: Path, overlay: Path, out: Path) ->
     reporter.say(f"picture: {overlay}")
     reporter.say("")
     reporter.say("Next, try the same on an image of your own, or look at the result in napari:")
-    reporter.say(f"  napari-seamless segment {image} {out / 'again.ome.zarr'} --model {MODEL}")
+    reporter.say(f"  napari-seamless segment {image} {out / 'again.ome.zarr'} --model {DEMO_MODEL}")
     reporter.say(f"  napari {out / 'tissue.png'} {out / 'labels.ome.tif'}")

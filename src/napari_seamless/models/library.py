@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +41,9 @@ class ModelSummary:
     bundled : bool
         Whether it comes with the package.
     usable : bool
-        False if its ``model.json`` cannot be read; the fields below are then None.
+        False if its ``model.json`` cannot be read; the fields below are then None or empty.
+    is_default : bool
+        Whether it is used where no model is named.
     config, task, input_kind, price_list, n_examples
         See `napari_seamless.models.model.Model`.
     """
@@ -51,6 +53,7 @@ class ModelSummary:
     path: Path
     bundled: bool
     usable: bool = True
+    is_default: bool = False
     config: NetworkConfig | None = None
     task: Task | None = None
     input_kind: InputKind | None = None
@@ -73,7 +76,11 @@ def library_folder() -> Path:
 
 def list_models() -> list[ModelSummary]:
     """Return every bundled model and every model of the user, by name; a damaged one is listed with the reason."""
-    return [_summary(path, bundled) for path, bundled in _packages()]
+    try:
+        default = default_model()
+    except ModelError:
+        default = ""  # what is wrong is said where the default is asked for
+    return [replace(_summary(path, bundled), is_default=package_name(path) == default) for path, bundled in _packages()]
 
 
 def summarise_model(path: Path) -> ModelSummary:

@@ -58,10 +58,12 @@ class ModelPicker(QObject):
         return "" if self.model.usable else f"Model '{self.model.name}' {self.model.description}"
 
     def set_models(self, models: Iterable[ModelSummary]) -> None:
-        """Offer models, after those that the user opened from files."""
+        """Offer models, after those that the user opened from files; choose the default if none is chosen yet."""
+        found = {model.path: model for model in models}
+        default = next((path for path, model in found.items() if model.is_default), None)
         self._has_looked = True
-        self._models |= {model.path: model for model in models}
-        self._list_models()
+        self._models |= found
+        self._list_models(chosen=default if self.model is None else None)
 
     def add_model(self, path: str | Path) -> None:
         """Offer a model that is not in the library, and choose it; a file that is none ends in a notification."""
