@@ -47,18 +47,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--features", nargs="+", type=int, default=[16, 32, 64, 128, 256])
+    parser.add_argument("--steps", type=int, default=None, help="instead of seconds: the same on any machine")
     parser.add_argument("--seconds", type=float, default=240.0)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--json", type=Path, default=None, help="append each row to this file")
     parser.add_argument("--save", type=Path, default=None, help="keep the models in this folder")
     options = parser.parse_args()
     images, labels = (tifffile.imread(options.folder / f"{name}.tif") for name in ("images", "labels"))
+    budget = {"steps": options.steps} if options.steps else {"seconds": options.seconds}
     for seed in options.seeds:
         for variant in options.variants:
             network, recipe = variant.split("-", 1)
             result = ns.train(
                 [ns.Example(images[:N_TRAIN], labels[:N_TRAIN], name="slices 0-17")],
-                TrainingOptions(seconds=options.seconds, seed=seed, **RECIPES[recipe]),
+                TrainingOptions(**budget, seed=seed, **RECIPES[recipe]),
                 task="semantic",
                 spatial_dims=2,
                 architecture=network,
@@ -67,7 +69,8 @@ def main() -> None:
                 name=variant,
                 price=network == "unetpp",
             )
-            row = {"variant": variant, "seed": seed, "seconds": options.seconds, "steps": result.history[-1]["step"]}
+            took = round(result.history[-1]["seconds"], 1)
+            row = {"took": took, "variant": variant, "seed": seed, **budget, "steps": result.history[-1]["step"]}
             if options.save is not None:
                 ns.save_model(result.model, options.save / f"{variant}-{seed}", overwrite=True)
             levels = result.model.config.levels if recipe == "full" else (result.model.config.depth,)

@@ -27,20 +27,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--slices", nargs="+", default=["three", "all"])
+    parser.add_argument("--steps", type=int, default=None, help="instead of seconds: the same on any machine")
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--json", type=Path, default=None, help="append each row to this file")
     options = parser.parse_args()
     volumes = open_dataset(options.dataset)
+    budget = {"steps": options.steps} if options.steps else {"seconds": options.seconds}
     for seed in options.seeds:
         order = np.random.default_rng(seed).permutation(len(volumes))
         test, pool = [volumes[index] for index in order[:N_TEST]], [volumes[index] for index in order[N_TEST:]]
         for slices in options.slices:
             annotated = [some_slices(volume) for volume in pool] if slices == "three" else pool
-            result = ns.train(
-                annotated, TrainingOptions(seconds=options.seconds, seed=seed), architecture="unet", features=FEATURES
-            )
-            row = {"slices": slices, "seed": seed, "seconds": options.seconds, "steps": result.history[-1]["step"]}
+            result = ns.train(annotated, TrainingOptions(**budget, seed=seed), architecture="unet", features=FEATURES)
+            took = round(result.history[-1]["seconds"], 1)
+            row = {"took": took, "slices": slices, "seed": seed, **budget, "steps": result.history[-1]["step"]}
             line = json.dumps({**row, **score(result.model, test)})
             print(line, flush=True)
             if options.json is not None:

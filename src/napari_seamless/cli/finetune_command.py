@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +11,10 @@ import typer
 from napari_seamless.cli import train_options as opt
 from napari_seamless.cli.events import Reporter, reporting
 from napari_seamless.cli.interrupt import stop_on_signal
-from napari_seamless.cli.options import DeviceOption, EventsOption, ModelOption, OverwriteOption
+from napari_seamless.cli.model_destination import ModelDestination, Preview
+from napari_seamless.cli.option_groups import takes
+from napari_seamless.cli.options import EventsOption, ModelOption, OverwriteOption
+from napari_seamless.cli.training_data import read_training_data
 from napari_seamless.errors import Cancelled, DatasetError
 from napari_seamless.events import Event
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from napari_seamless.models.model import Model
     from napari_seamless.training.examples import Example
     from napari_seamless.training.finetune import FinetuneResult
+    from napari_seamless.training.options import TrainingOptions
 
 CORRECTIONS = "Corrections"
-LIVE = "While it runs"
 
 ImagesOption = Annotated[
     list[Path] | None,
@@ -82,33 +82,15 @@ NewTaskOption = Annotated[
     Literal["instances", "semantic"] | None,
     typer.Option("--task", help="What the labels hold, if the model did something else so far."),
 ]
-StepsOption = Annotated[int | None, typer.Option("--steps", metavar="N", help="Stop after so many optimiser steps.")]
-UntilStoppedOption = Annotated[bool, typer.Option("--until-stopped", help="Go on until Ctrl-C.")]
-PreviewOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--preview", metavar="FOLDER", help="Save the model here every few seconds, as it is.", rich_help_panel=LIVE
-    ),
-]
-PreviewSecondsOption = Annotated[float, typer.Option("--preview-seconds", metavar="N", rich_help_panel=LIVE)]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on where an interrupted run stopped.", rich_help_panel=LIVE)
-]
-RateOption = Annotated[float | None, typer.Option("--learning-rate", metavar="X", rich_help_panel=opt.TRAINING)]
-EncoderRateOption = Annotated[
-    float | None,
-    typer.Option(
-        "--encoder-rate",
-        metavar="X",
-        help="Factor on the learning rate of the contracting path.",
-        rich_help_panel=opt.TRAINING,
-    ),
-]
 
 
+@takes(opt.TRAINING_GROUP, opt.TARGETS_GROUP, opt.AUGMENTATION_GROUP)
 def finetune(
     model: ModelOption,
     out: opt.OutOption,
+    training: dict[str, Any],
+    targets: dict[str, Any],
+    augmentation: dict[str, Any],
     image: ImagesOption = None,
     labels: LabelsOption = None,
     verified: VerifiedOption = None,
@@ -116,36 +98,27 @@ def finetune(
     dataset: DatasetsOption = None,
     ignore: IgnoreOption = None,
     rehearse: RehearseOption = None,
-    seconds: opt.SecondsOption = None,
-    steps: StepsOption = None,
-    until_stopped: UntilStoppedOption = False,
     classes: NewClassesOption = None,
     task: NewTaskOption = None,
     half: opt.HalfOption = False,
     overwrite: OverwriteOption = False,
     events: EventsOption = None,
-    device: DeviceOption = "auto",
-    preview: PreviewOption = None,
-    preview_seconds: PreviewSecondsOption = 5.0,
-    resume: ResumeOption = False,
-    patch_size: opt.PatchSizeOption = None,
-    batch_size: opt.BatchSizeOption = None,
-    learning_rate: RateOption = None,
-    encoder_rate: EncoderRateOption = None,
-    seed: opt.SeedOption = 0,
+    resume: opt.ResumeOption = False,
+    preview: opt.PreviewOption = None,
+    preview_seconds: opt.PreviewSecondsOption = 5.0,
 ) -> None:
     """Fine-tune a model on corrections, and say whether it got better. Ctrl-C keeps the best weights so far.
 
-    The new model is saved in any case; whether to use it is for you to judge, by the scores of both.
+    The new model is saved in any case; whether to use it is for you to judge, by the scores of both. Without a limit
+    it takes 60 seconds.
     """
     given = _Corrections(image or [], labels or [], verified or [], workspace or [], dataset or [], ignore)
-    chosen: dict[str, Any] = {"seconds": seconds, "steps": steps, "until_stopped": until_stopped or None, "seed": seed}
-    chosen |= {"patch_size": patch_size, "batch_size": batch_size, "device": device}
-    chosen |= {"learning_rate": learning_rate, "encoder_rate": encoder_rate}
+    chosen = {**opt.TRAINING_GROUP.changed(training), "targets": targets, "augmentation": augmentation}
     meaning = {"classes": classes.split(",") if classes else None, "task": task}
     with reporting(events) as reporter:
-        job = _Job(reporter, model, out, preview, preview_seconds, half=half, overwrite=overwrite, resume=resume)
-        job.run(given, rehearse or [], {name: value for name, value in chosen.items() if value is not None}, meaning)
+        shown = None if preview is None else Preview(preview, reporter.on_event)
+        job = _Job(reporter, ModelDestination(out, half, overwrite, resume), shown, preview_seconds)
+        job.run(model, given, rehearse or [], chosen, meaning)
 
 
 @dataclass(frozen=True)
@@ -160,7 +133,7 @@ class _Corrections:
     ignore: int | None
 
     def read(self) -> list[Example]:
-        from napari_seamless.training.dataset import check_together, open_datasets, open_pair
+        from napari_seamless.training.dataset import check_together, open_pair
         from napari_seamless.workspace.training_examples import workspace_examples
 
         if len(self.images) != len(self.labels) or len(self.verified) not in (0, len(self.images)):
@@ -175,7 +148,7 @@ class _Corrections:
         ]
         examples += [example for folder in self.workspaces for example in workspace_examples(folder)]
         if self.datasets:
-            examples += open_datasets(self.datasets, self.ignore)
+            examples += read_training_data(self.datasets, self.ignore)
         if not examples:
             raise DatasetError("fine-tuning needs corrections: give --workspace, --image with --labels, or --dataset")
         check_together(examples)
@@ -192,80 +165,93 @@ class _Job:
     """One run of the command."""
 
     reporter: Reporter
-    model: str
-    out: Path
-    preview: Path | None
+    destination: ModelDestination
+    preview: Preview | None
     preview_seconds: float
-    half: bool
-    overwrite: bool
-    resume: bool
 
-    def run(self, given: _Corrections, rehearse: list[Path], chosen: dict[str, Any], meaning: dict[str, Any]) -> None:
+    def run(
+        self,
+        model: str,
+        given: _Corrections,
+        rehearse: list[Path],
+        chosen: dict[str, Any],
+        meaning: dict[str, Any],
+    ) -> None:
+        """Fine-tune, and keep what was learnt, however it ends."""
         from napari_seamless.models.library import load_model
-        from napari_seamless.models.package import check_model_output
-        from napari_seamless.training.checkpoint import remove_checkpoint
-        from napari_seamless.training.finetune import finetune as finetune_model
-        from napari_seamless.training.finetune import finetune_options
         from napari_seamless.training.loop import DivergedError
 
-        check_model_output(self.out, overwrite=self.overwrite)
-        parent = load_model(self.model)
-        options = finetune_options(parent, **chosen)
+        self.destination.check()
+        if self.preview is not None:
+            self.preview.check()
+        parent = load_model(model)
+        options = _options(parent, chosen)
         examples = given.read()
-        beside = self.out.with_suffix("") if self.out.suffix == ".zip" else self.out
-        checkpoint = beside.with_name(f"{beside.name}.checkpoint.safetensors")
-        with stop_on_signal() as should_stop:
-            try:
-                result = finetune_model(
-                    parent,
-                    examples,
-                    rehearse=rehearse,
-                    name=beside.name,
-                    options=options,
-                    checkpoint=checkpoint,
-                    keep_checkpoint=True,
-                    resume=self.resume,
-                    overwrite=self.overwrite,
-                    curves=beside.with_name(f"{beside.name}.curves"),
-                    on_snapshot=self._show if self.preview is not None else None,
-                    snapshot_seconds=self.preview_seconds,
-                    on_event=self.reporter.on_event,
-                    should_stop=should_stop,
-                    **meaning,
-                )
-            except DivergedError as error:
-                if error.result is not None:
-                    self._save(error.result.model, parent, given)
-                raise
-            self._save(result.model, parent, given)
-            if not result.stopped:
-                remove_checkpoint(checkpoint)
+        try:
+            result = self._finetune(parent, examples, rehearse, options, meaning)
+        except DivergedError as error:
+            if error.result is not None:
+                self._keep(error.result.model, parent, given)
+            raise
+        self._keep(result.model, parent, given)
+        if not result.stopped:
+            self.destination.forget_run()
         self._say(result)
 
+    def _finetune(
+        self,
+        parent: Model,
+        examples: list[Example],
+        rehearse: list[Path],
+        options: TrainingOptions,
+        meaning: dict[str, Any],
+    ) -> FinetuneResult:
+        from napari_seamless.training.finetune import finetune as finetune_model
+
+        with stop_on_signal() as should_stop:
+            return finetune_model(
+                parent,
+                examples,
+                rehearse=rehearse,
+                name=self.destination.name,
+                options=options,
+                checkpoint=self.destination.checkpoint,
+                keep_checkpoint=True,
+                resume=self.destination.resume,
+                overwrite=self.destination.overwrite,
+                curves=self.destination.curves,
+                on_snapshot=self._show if self.preview is not None else None,
+                snapshot_seconds=self.preview_seconds,
+                on_event=self.reporter.on_event,
+                should_stop=should_stop,
+                **meaning,
+            )
+
     def _show(self, model: Model) -> None:
-        from napari_seamless.models.package import save_model
-
         if self.preview is not None:
-            save_model(model, self.preview, weight_type="float16", overwrite=True)
-            self.reporter.on_event(Event("snapshot", {"path": str(self.preview)}))
+            self.preview.show(model, self.reporter.facts["step"]["step"])
 
-    def _save(self, model: Model, parent: Model, given: _Corrections) -> None:
-        from napari_seamless.models.package import save_model
-
-        card = parent.card.model_copy(
-            update={
-                "training_data": (*parent.card.training_data, *given.names),
-                "command": shlex.join(["napari-seamless", *sys.argv[1:]]),
-                "created": date.today().isoformat(),
-                "scores": model.card.scores,
-            }
-        )
-        weight_type: Literal["float16", "float32"] = "float16" if self.half else "float32"
-        save_model(replace(model, card=card), self.out, weight_type=weight_type, overwrite=self.overwrite)
-        self.reporter.on_event(Event("written", {"path": str(self.out)}))
+    def _keep(self, model: Model, parent: Model, given: _Corrections) -> None:
+        """Save a model whose card says what the parent's says, and what was added."""
+        learned = (*parent.card.training_data, *given.names)
+        card = parent.card.model_dump(exclude={"scores", "command", "created"}) | {"training_data": learned}
+        replace(self.destination, card=card).keep(model)
+        self.reporter.on_event(Event("written", {"path": str(self.destination.out)}))
 
     def _say(self, result: FinetuneResult) -> None:
         self.reporter.say(result.verdict)
         if result.stopped:
-            raise Cancelled(f"the fine-tuning was stopped; the best weights so far are in {self.out}")
-        self.reporter.say(f"model: {self.out}")
+            raise Cancelled(f"the fine-tuning was stopped; the best weights so far are in {self.destination.out}")
+        self.reporter.say(f"model: {self.destination.out}")
+
+
+def _options(parent: Model, chosen: dict[str, Any]) -> TrainingOptions:
+    from napari_seamless.training.augmentation import AugmentationOptions
+    from napari_seamless.training.finetune import finetune_options
+    from napari_seamless.training.target_options import TargetOptions
+
+    parts = {
+        "targets": TargetOptions(**chosen["targets"]),
+        "augmentation": AugmentationOptions(**chosen["augmentation"]),
+    }
+    return finetune_options(parent, **{**chosen, **parts})

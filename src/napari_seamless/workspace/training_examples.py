@@ -10,7 +10,7 @@ from napari_seamless.images.read import open_image
 from napari_seamless.images.write import write_array
 from napari_seamless.training.examples import PAINTED, Example
 from napari_seamless.workspace.examples import CorrectedRegion, corrected_regions
-from napari_seamless.workspace.layout import ENDING, MANIFEST, WorkspaceInfo, check_belongs, info_of, read_info
+from napari_seamless.workspace.layout import MANIFEST, WorkspaceInfo, check_belongs, info_of, read_info
 from napari_seamless.workspace.regions import VerifiedRegion
 from napari_seamless.workspace.state import read_state
 
@@ -20,7 +20,7 @@ IMAGE_COPY = "image.ome.zarr"
 
 def is_workspace(path: Path) -> bool:
     """Whether a path is a workspace's folder."""
-    return path.suffix == ENDING and (path / MANIFEST).is_file()
+    return (path / MANIFEST).is_file()
 
 
 def workspace_examples(folder: str | Path) -> list[Example]:
