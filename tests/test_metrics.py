@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from skimage.metrics import adapted_rand_error
 
 from napari_seamless.errors import AxesError, DatasetError
-from napari_seamless.metrics import ObjectCounts, count_matches, evaluate
+from napari_seamless.metrics import ObjectCounts, compare, count_matches, evaluate, pooled_precisions
 
 SCORES = ("iou", "dice", "ap50", "ap75", "ap_mean")
 
@@ -111,6 +111,27 @@ def test_agrees_with_a_dense_table(seed):
     found = int((np.array(table).reshape(len(ids_p), len(ids_t)) >= 0.75).sum())
     expected = found / max(1, len(ids_p) + len(ids_t) - found)
     assert evaluate(predicted, truth)["ap75"] == pytest.approx(expected)
+
+
+def test_pooled_precisions_are_those_of_all_images_as_one():
+    # One of one object found; none of three, and one made up: 1/1 and 0/4 alone, 1/5 together.
+    full = compare(strip((1, 10), (0, 5)), strip((1, 10), (0, 5)))
+    poor = compare(strip((0, 20), (1, 10)), strip((1, 5), (2, 5), (3, 5), (0, 15)))
+    assert pooled_precisions([full]) == {"ap50": 1.0, "ap75": 1.0, "ap_mean": 1.0}
+    assert pooled_precisions([full, poor])["ap50"] == pytest.approx(1 / 5)
+    assert pooled_precisions([full, poor])["ap_mean"] == pytest.approx(1 / 5)
+    assert np.mean([full.scores["ap50"], poor.scores["ap50"]]) == 0.5
+
+
+@given(seed=st.integers(0, 2**16))
+@settings(max_examples=20)
+def test_pooling_is_scoring_side_by_side(seed):
+    random = np.random.default_rng(seed)
+    pairs = [[random.integers(0, 6, (7, 9)) for _ in range(2)] for _ in range(3)]
+    pooled = pooled_precisions([compare(*pair) for pair in pairs])
+    shifted = [[np.where(part > 0, part + 10 * index, 0) for part in pair] for index, pair in enumerate(pairs)]
+    whole = evaluate(*(np.concatenate(parts) for parts in zip(*shifted, strict=True)))
+    assert pooled == pytest.approx({name: whole[name] for name in pooled})
 
 
 def test_thousands_of_objects_are_quick():

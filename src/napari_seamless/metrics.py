@@ -6,6 +6,7 @@ thousands of objects cost no more than a pass over the pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,22 @@ class ObjectCounts:
         """TP / (TP + FP + FN); 1 when there is nothing to find and nothing was found."""
         union = self.n_predicted + self.n_truth - self.true_positives
         return self.true_positives / union if union else 1.0
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How one image's labels agree with the truth.
+
+    Attributes
+    ----------
+    scores : dict of str to float
+        See `evaluate`.
+    counts : tuple of ObjectCounts
+        For each of `AP_THRESHOLDS`.
+    """
+
+    scores: dict[str, float]
+    counts: tuple[ObjectCounts, ...]
 
 
 def evaluate(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float]:
@@ -66,19 +83,50 @@ def evaluate(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     DatasetError
         If the labels are not whole numbers of at least 0.
     """
+    return compare(predicted, truth).scores
+
+
+def compare(predicted: ArrayLike, truth: ArrayLike) -> Agreement:
+    """Score labels against the truth, and keep the counts; arguments and errors as for `evaluate`."""
     overlap = _Overlap.between(_checked("predicted", predicted), _checked("truth", truth))
-    counts = [ObjectCounts(overlap.n_matches(t), overlap.n_predicted, overlap.n_truth) for t in AP_THRESHOLDS]
-    precisions = [count.average_precision for count in counts]
+    counts = tuple(ObjectCounts(overlap.n_matches(t), overlap.n_predicted, overlap.n_truth) for t in AP_THRESHOLDS)
     iou, dice = overlap.foreground_iou_and_dice()
-    return {
+    scores = {
         "iou": iou,
         "dice": dice,
-        "ap50": precisions[0],
-        "ap75": precisions[AP_THRESHOLDS.index(0.75)],
-        "ap_mean": float(np.mean(precisions)),
+        **_precisions(counts),
         "adapted_rand_error": overlap.adapted_rand_error(),
         "n_predicted": overlap.n_predicted,
         "n_truth": overlap.n_truth,
+    }
+    return Agreement(scores, counts)
+
+
+def pooled_precisions(agreements: Sequence[Agreement]) -> dict[str, float]:
+    """Return ``ap50``, ``ap75`` and ``ap_mean`` of several images as if they were one.
+
+    Objects are counted over all images before the precision is taken, so an image counts by its objects, and one that
+    is nearly empty as little as it holds.
+    """
+    of_images = zip(*(agreement.counts for agreement in agreements), strict=True)
+    return _precisions([_summed(counts) for counts in of_images])
+
+
+def _summed(counts: Sequence[ObjectCounts]) -> ObjectCounts:
+    return ObjectCounts(
+        sum(count.true_positives for count in counts),
+        sum(count.n_predicted for count in counts),
+        sum(count.n_truth for count in counts),
+    )
+
+
+def _precisions(counts: Sequence[ObjectCounts]) -> dict[str, float]:
+    """Return the average precisions from the counts at each of `AP_THRESHOLDS`."""
+    precisions = [count.average_precision for count in counts]
+    return {
+        "ap50": precisions[AP_THRESHOLDS.index(0.5)],
+        "ap75": precisions[AP_THRESHOLDS.index(0.75)],
+        "ap_mean": float(np.mean(precisions)),
     }
 
 
