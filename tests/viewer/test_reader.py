@@ -179,7 +179,7 @@ def test_what_it_does_not_read_is_left_to_others(tmp_path):
 def test_manifest_names_every_ending_that_is_read():
     manifest = PluginManager.instance().get_manifest("napari-seamless")
     (reader,) = manifest.contributions.readers
-    assert set(reader.filename_patterns) == {f"*{ending}" for ending in (*readable_endings, ".seamless")}
+    assert set(reader.filename_patterns) == {f"*{ending}" for ending in (*readable_endings, ".seamless", ".zip")}
     assert reader.accepts_directories
 
 

@@ -17,6 +17,7 @@ from napari_seamless.viewer.wording import count
 if TYPE_CHECKING:
     from napari_seamless.models.library import ModelSummary
     from napari_seamless.viewer.correction import Correction
+    from napari_seamless.viewer.finetune_models import StartingModels
 
 FROM_SCRATCH = ""
 """The value behind "New model from scratch"."""
@@ -54,6 +55,7 @@ class FinetuneForm(QWidget):
         set_choices(self.budget_box, [*_BUDGETS, ("until stopped", _UNTIL_STOPPED)], _DEFAULT_SECONDS)
         self._corrections: tuple[Correction, ...] = ()
         self._models: dict[str, ModelSummary] = {}
+        self._found: StartingModels | None = None
         self._lay_out()
         self.data_box.currentIndexChanged.connect(self._on_data_chosen)
         self.model_box.currentIndexChanged.connect(self._show_model)
@@ -125,10 +127,11 @@ class FinetuneForm(QWidget):
             self._choose_model_of_labels()
         self.show_data()
 
-    def set_models(self, models: Iterable[ModelSummary], chosen: Path | None = None) -> None:
+    def set_models(self, found: StartingModels, chosen: Path | None = None) -> None:
         """Offer models beside a new one; `chosen` is chosen."""
         before = self.model_box.currentData()
-        self._models = {str(model.path): model for model in models}
+        self._found = found
+        self._models = {str(model.path): model for model in found.models}
         choices = [(model.name, path) for path, model in self._models.items()]
         set_choices(
             self.model_box,
@@ -165,12 +168,15 @@ class FinetuneForm(QWidget):
         self.show_data()
 
     def _choose_model_of_labels(self) -> None:
-        """Choose the model that made the labels, where it still is or wherever one of its name is now."""
-        if not self.corrections:
+        """Choose the model that made the labels, or the one that took its place in this workspace."""
+        if not self.corrections or self._found is None:
             return
-        origin = self.corrections[0]
+        correction = self.corrections[0]
+        folder = str(correction.workspace.folder)
         names = {model.name: path for path, model in self._models.items()}
-        path = origin.model_path if origin.model_path in self._models else names.get(origin.model_name)
+        path = correction.model_path if correction.model_path in self._models else names.get(correction.model_name)
+        if path is None or correction.model_name in self._found.family.get(folder, frozenset()):
+            path = self._found.current.get(folder, path)
         if path is not None:
             self.model_box.setCurrentIndex(self.model_box.findData(path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +13,46 @@ from napari_seamless.viewer.finetune_run import Run, decide
 
 if TYPE_CHECKING:
     from napari_seamless.models.library import ModelSummary
-    from napari_seamless.workspace.lineage import Lineage, LineageEntry
+    from napari_seamless.workspace.lineage import Lineage
 
 
-def models_for(workspaces: Iterable[Path]) -> list[ModelSummary]:
-    """Return the models that a training can start from: those of the library, and others in these workspaces."""
+@dataclass(frozen=True)
+class StartingModels:
+    """What a training can start from.
+
+    Attributes
+    ----------
+    models : tuple of ModelSummary
+        Those of the library, and others in the workspaces.
+    current : dict of str to str
+        By a workspace's folder, the path of the model that is in use there: the last one adopted or restored.
+    family : dict of str to frozenset of str
+        By a workspace's folder, the names of the models adopted there and of their parents.
+    """
+
+    models: tuple[ModelSummary, ...]
+    current: dict[str, str]
+    family: dict[str, frozenset[str]]
+
+
+def starting_models(workspaces: Iterable[Path]) -> StartingModels:
+    """Return what a training on these workspaces can start from."""
     from napari_seamless.models.library import list_models, summarise_model
 
     found = {model.name: model for model in list_models()}
-    for lineage in _lineages_in(workspaces):
-        for entry in lineage.entries():
+    current: dict[str, str] = {}
+    family: dict[str, frozenset[str]] = {}
+    for folder in workspaces:
+        lineage = _lineage_in(folder)
+        entries = lineage.entries()
+        for entry in entries:
             if entry.name not in found:
                 found[entry.name] = summarise_model(lineage.folder / entry.name)
-    return list(found.values())
+        name = lineage.current
+        if name in found:
+            current[str(folder)] = str(found[name].path)
+        family[str(folder)] = frozenset({name for each in entries for name in (each.name, each.parent) if name})
+    return StartingModels(tuple(found.values()), current, family)
 
 
 def suggested_name(run: Run) -> str:
@@ -54,11 +82,10 @@ def adopt_result(run: Run, comparison: Comparison, name: str) -> Path:
     from napari_seamless.models.package import read_package
 
     model = read_package(run.kept or run.model)
-    if name in _taken_names(_all_lineages(run)):
+    lineages = _all_lineages(run)
+    if name in _taken_names(lineages):
         raise OutputExistsError(f"there is, or was, a model {name!r}: choose another name")
-    # Workspaces first: whoever finds a model in the library may rely on the rest being done.
-    *of_workspaces, library = _all_lineages(run)
-    for lineage in (*of_workspaces, library):
+    for lineage in lineages:
         lineage.adopt(
             model,
             name=name,
@@ -69,29 +96,7 @@ def adopt_result(run: Run, comparison: Comparison, name: str) -> Path:
             verdict=comparison.verdict,
         )
     decide(run, "adopted")
-    return library.folder / name
-
-
-def ancestry(workspace: Path) -> list[LineageEntry]:
-    """Return the models of a workspace, deleted ones included, the newest first."""
-    from napari_seamless.workspace.lineage import Lineage
-
-    return list(reversed(Lineage(workspace / "models").entries(with_deleted=True)))
-
-
-def restore(workspace: Path, name: str) -> Path:
-    """Make an earlier model of a workspace the current one again, and return where it is.
-
-    Raises
-    ------
-    ModelError, FileWriteError
-        If it is missing or damaged, or can't be brought back.
-    """
-    from napari_seamless.workspace.lineage import Lineage
-
-    lineage = Lineage(workspace / "models")
-    lineage.restore(name)
-    return lineage.folder / name
+    return lineages[-1].folder / name
 
 
 def _taken_names(lineages: Iterable[Lineage]) -> set[str]:
@@ -102,14 +107,13 @@ def _taken_names(lineages: Iterable[Lineage]) -> set[str]:
 
 
 def _all_lineages(run: Run) -> Sequence[Lineage]:
-    """Return those of the workspaces, then that of the library."""
-    from napari_seamless.models.library import library_folder
+    """Return those of the workspaces, then that of the library: what is found there is complete."""
+    from napari_seamless.workspace.own_models import own_models
+
+    return [*(_lineage_in(Path(folder)) for folder in run.record.workspaces), own_models()]
+
+
+def _lineage_in(workspace: Path) -> Lineage:
     from napari_seamless.workspace.lineage import Lineage
 
-    return [*_lineages_in(map(Path, run.record.workspaces)), Lineage(library_folder())]
-
-
-def _lineages_in(workspaces: Iterable[Path]) -> list[Lineage]:
-    from napari_seamless.workspace.lineage import Lineage
-
-    return [Lineage(folder / "models") for folder in workspaces]
+    return Lineage(workspace / "models")

@@ -109,9 +109,10 @@ class TrainingProgress:
         """Take one event."""
         name = event["event"]
         self.step = int(event.get("step") or self.step)
+        if name in ("step", "epoch"):
+            self.seconds_left = event.get("seconds_left")
         if name == "epoch":
             self.losses.append((self.step, event.get("loss")))
-            self.seconds_left = event.get("seconds_left")
         elif name == "validation":
             self.scores.append((self.step, event.get("score")))
             if event.get("best"):

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_seamless.viewer.child import ProcessKey, command_of, is_alive, start_process
 from napari_seamless.workspace.disk import named_errors, replace_file
+from napari_seamless.workspace.training_examples import keep_image
 
 if TYPE_CHECKING:
     from napari_seamless.models.model import Task
@@ -180,8 +181,8 @@ def begin(request: TrainingRequest, workspaces: Iterable[Workspace]) -> Run:
     """
     trained_on: list[str] = []
     for workspace in workspaces:
-        if not workspace.read_only:
-            workspace.flush()
+        workspace.flush()
+        keep_image(workspace.image, workspace.folder)
         trained_on += regions_learned_from(workspace)
     started = datetime.now().astimezone()
     folder = new_folder(request, started)
@@ -235,6 +236,8 @@ def decide(run: Run, decision: Decision) -> Run:
         for place in (run.model, run.preview):
             if place.is_dir():
                 shutil.rmtree(place)
+        for checkpoint in run.folder.glob("*.checkpoint.safetensors"):
+            checkpoint.unlink()
     return decided
 
 

@@ -18,7 +18,7 @@ from napari_seamless.viewer.controls import single_shot
 from napari_seamless.viewer.finetune_closing import ClosingQuestion
 from napari_seamless.viewer.finetune_control import FinetuneControl
 from napari_seamless.viewer.finetune_form import FinetuneForm
-from napari_seamless.viewer.finetune_models import adopt_result, models_for, suggested_name
+from napari_seamless.viewer.finetune_models import StartingModels, adopt_result, starting_models, suggested_name
 from napari_seamless.viewer.finetune_panel import FinetunePanel
 from napari_seamless.viewer.finetune_preview import LivePreview
 from napari_seamless.viewer.finetune_progress import Comparison
@@ -52,6 +52,7 @@ class FinetuneWidget(QWidget):
         self._engine = Worker(self)  # what keeps the processor busy, one thing at a time
         self._workspaces = workspaces_of(napari_viewer)
         self._has_models = False
+        self._known_folders: set[Path] = set()
         self._run: Run | None = None
         self._comparison = Comparison()
         self._after: Path | None = None
@@ -115,11 +116,12 @@ class FinetuneWidget(QWidget):
 
     def _look_for_models(self, chosen: Path | None = None) -> None:
         folders = tuple(each.workspace.folder for each in self._workspaces.corrections)
-        self._worker.fetch(partial(models_for, folders), partial(self._set_models, chosen), report)
+        self._known_folders = set(folders)
+        self._worker.fetch(partial(starting_models, folders), partial(self._set_models, chosen), report)
 
-    def _set_models(self, chosen: Path | None, models: Any) -> None:
+    def _set_models(self, chosen: Path | None, found: StartingModels) -> None:
         self._has_models = True
-        self.form.set_models(models, chosen)
+        self.form.set_models(found, chosen)
 
     def _add_curves(self, module: Any) -> None:
         self.panel.set_curves(module.CurvesPlot(self._viewer.theme))
@@ -173,6 +175,9 @@ class FinetuneWidget(QWidget):
     def _on_workspaces_changed(self) -> None:
         active = self._workspaces.of_layer(self._viewer.layers.selection.active)
         self.form.set_corrections(self._workspaces.corrections, active)
+        folders = {each.workspace.folder for each in self._workspaces.corrections}
+        if self._has_models and not folders <= self._known_folders:
+            self._look_for_models()
         for correction in self._workspaces.corrections:
             if not self._is_deciding:
                 self.control.look_for(correction.workspace.runs_folder)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_seamless.viewer.layers import METADATA_KEY
+from napari_seamless.viewer.models_import import is_model, read_model
 from napari_seamless.viewer.workspace_reader import is_workspace, look_for_corrections, read_workspace_layers
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def get_reader(path: str | Sequence[str]) -> ReadFunction | None:
         return None
     if is_workspace(Path(path)):
         return read_workspace_layers
+    if is_model(Path(path)):
+        return read_model
     is_readable = Path(path).is_dir() or path.lower().endswith(readable_endings)
     return read_layers if is_readable else None
 

@@ -21,7 +21,7 @@ def test_without_corrections_it_says_what_to_do_first(make_napari_viewer, qtbot,
 
 
 def test_counts_follow_what_is_verified(open_finetune, qtbot):
-    viewer, widget = open_finetune(regions=0)
+    _, widget = open_finetune(regions=0)
     assert "Nothing is verified yet" in widget.form.data_line.text()
     assert not widget.panel.start_button.isEnabled()
     workspace = widget.form.corrections[0].workspace
