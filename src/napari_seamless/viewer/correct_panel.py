@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_seamless.viewer.correction import Correction
     from napari_seamless.workspace.regions import VerifiedRegion
 
-_LONGEST_NAME = 24
+_LONGEST_NAME = 28
 _BOX_PURPOSE = (
     "Mark the selected rectangle of a Shapes layer as right, background included; without one in view, the visible\n"
     f"field. ({actions.BOX_KEY})"
@@ -91,7 +91,9 @@ class CorrectPanel(QWidget):
         layout.addWidget(self.note)
         layout.addWidget(self.overlay)
         layout.addWidget(self.regions, 1)
-        layout.addLayout(_halves((self.undo, self.redo), (self.new_object, self.clear)))
+        layout.addLayout(_halves((self.new_object, self.clear)))
+        layout.addWidget(self.undo)
+        layout.addWidget(self.redo)
 
     def show_correction(self, correction: Correction | None) -> None:
         """Show a correction as it is now; enable what can be done, let the rest say why it can't."""
