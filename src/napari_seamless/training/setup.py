@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from napari_seamless.errors import ConfigError, DatasetError, TrainingError
-from napari_seamless.inference.devices import resolve_device, resolve_precision
+from napari_seamless.inference.devices import free_memory, resolve_device, resolve_precision
 from napari_seamless.models.model import InputKind, Model, Task, create_model
 from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.networks.geometry import geometry, round_up
 from napari_seamless.training.dataset import check_together, open_datasets
 from napari_seamless.training.examples import Example
+from napari_seamless.training.memory import fit_to_memory
 from napari_seamless.training.options import TrainingOptions
 from napari_seamless.training.patches import PatchDrawer
 from napari_seamless.training.planes import AnnotatedPlane, annotated_planes
@@ -179,17 +180,25 @@ def prepare_training(examples: Sequence[Example], model: Model, options: Trainin
         fed_to(example, model)
     shape = geometry(config)
     split = split_examples(examples, config.spatial_dims, shape.halo, options.validation_fraction, options.seed)
-    patch_size, margin = _patch_geometry(config, options)
+    precision = resolve_precision(options.precision, device)
+    patch_size, batch_size = fit_to_memory(
+        config,
+        _patch_size(config, options),
+        options.batch_size or _BATCH_SIZE[config.spatial_dims],
+        free_memory(device),
+        precision,
+        patch_is_given=options.patch_size is not None,
+        batch_is_given=options.batch_size is not None,
+    )
     drawer = PatchDrawer(
         sources=prepare_sources(split.training, model, options.targets, patch_size, options.seed),
         patch_size=patch_size,
-        margin=margin,
+        margin=_margin(config, patch_size),
         augmentation=options.augmentation,
         targets=options.targets,
         is_instances=model.task == "instances",
         is_colour_input=model.input_kind == "colour",
     )
-    batch_size = options.batch_size or _BATCH_SIZE[config.spatial_dims]
     return TrainingSetup(
         model=model,
         drawer=drawer,
@@ -199,7 +208,7 @@ def prepare_training(examples: Sequence[Example], model: Model, options: Trainin
         steps_per_epoch=options.steps_per_epoch or _steps_per_epoch(drawer, batch_size),
         crop=shape.crop,
         device=device,
-        precision=resolve_precision(options.precision, device),
+        precision=precision,
     )
 
 
@@ -212,8 +221,8 @@ def _steps_per_epoch(drawer: PatchDrawer, batch_size: int) -> int:
     return min(max(needed, lowest), highest)
 
 
-def _patch_geometry(config: NetworkConfig, options: TrainingOptions) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the patch size, fitted to the network, and the margin of it that weighs zero."""
+def _patch_size(config: NetworkConfig, options: TrainingOptions) -> tuple[int, ...]:
+    """Return the patch size that is wanted, fitted to the network."""
     wanted = options.patch_size or _PATCH_SIZE[config.spatial_dims]
     if len(wanted) != config.spatial_dims:
         raise TrainingError(
@@ -221,17 +230,21 @@ def _patch_geometry(config: NetworkConfig, options: TrainingOptions) -> tuple[tu
         )
     shape = geometry(config)
     if any(shape.crop):
-        # A valid network's own crop is the margin: its output covers the middle only.
-        size = tuple(
-            shape.input_sizes([max(1, side - 2 * crop) for side, crop in zip(wanted, shape.crop, strict=True)])
-        )
-        return size, shape.crop
-    if options.patch_size is not None and any(side % m for side, m in zip(wanted, shape.alignment, strict=True)):
-        fitting = tuple(round_up(side, m) for side, m in zip(wanted, shape.alignment, strict=True))
+        inner = [max(1, side - 2 * crop) for side, crop in zip(wanted, shape.crop, strict=True)]
+        return tuple(shape.input_sizes(inner))
+    fitting = tuple(round_up(side, m) for side, m in zip(wanted, shape.alignment, strict=True))
+    if options.patch_size is not None and fitting != tuple(wanted):
         raise TrainingError(
             f"patch_size {tuple(wanted)} is not a multiple of {shape.alignment} ({config.depth} poolings): use "
             f"{fitting}"
         )
-    size = tuple(round_up(side, m) for side, m in zip(wanted, shape.alignment, strict=True))
-    margin = tuple(min(m, side // 8) for m, side in zip(shape.alignment, size, strict=True))
-    return size, margin
+    return fitting
+
+
+def _margin(config: NetworkConfig, patch_size: Sequence[int]) -> tuple[int, ...]:
+    """Return the pixels along each side of a patch that weigh zero."""
+    shape = geometry(config)
+    if any(shape.crop):
+        # A valid network's own crop is the margin: its output covers the middle only.
+        return shape.crop
+    return tuple(min(m, side // 8) for m, side in zip(shape.alignment, patch_size, strict=True))
