@@ -20,7 +20,7 @@ from napari_seamless.inference.uncertainty_map import measure_of, predict_uncert
 from napari_seamless.models.model import Model
 from napari_seamless.networks.config import NetworkConfig
 
-HALF = np.float16(1e-3)
+HALF = 1e-3
 
 
 def committee(dims: int = 2, depth: int = 3) -> Model:
@@ -56,7 +56,8 @@ def test_on_disk_it_is_the_same_with_voxels_and_facts(tmp_path: Path) -> None:
     write_uncertainty(image, committee(), path, facts={"model": "committee"})
     array = zarr.open_array(path / "0", mode="r")
     assert array.dtype == np.float16
-    assert array.attrs.asdict() == {"model": "committee", "measure": "disagreement"}
+    expected = {"model": "committee", "measure": "disagreement", "highest": pytest.approx(array[:].max(), abs=HALF)}
+    assert array.attrs.asdict() == expected
     np.testing.assert_allclose(array[:], predict_uncertainty(image, committee()), atol=HALF)
     assert open_image(path).voxel_size_um == (2.0, 0.5, 0.5)
 

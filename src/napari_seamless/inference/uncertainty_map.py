@@ -78,7 +78,7 @@ def write_uncertainty(
         Ends in ``.zarr``: becomes an OME-Zarr image, float16 (half the size, and three digits are enough to rank by),
         over the image's axes without channels.
     facts : dict, optional
-        JSON that is kept with the array, as its attributes.
+        JSON that is kept with the array, as its attributes, beside ``measure`` and ``highest``.
     overwrite : bool
         Replace what is there.
     on_event : callable
@@ -102,8 +102,8 @@ def write_uncertainty(
         voxel_size_um=image.voxel_size_um,
         overwrite=overwrite,
     ) as array:
-        array.update_attributes({**(facts or {}), "measure": measure_of(model)})
-        _fill(array, image, model, plan, channel, on_event, should_stop)
+        highest = _fill(array, image, model, plan, channel, on_event, should_stop)
+        array.update_attributes({**(facts or {}), "measure": measure_of(model), "highest": highest})
 
 
 def _plan(image: Image, model: Model, channel: Channel, device: str) -> SegmentationPlan:
@@ -129,24 +129,26 @@ def _fill(
     channel: Channel,
     on_event: OnEvent,
     should_stop: ShouldStop,
-) -> None:
+) -> float:
+    """Compute the map into `result`; return its highest value."""
     source = source_of(image, model, channel)
     intensity = measure_range(source.data, model.normalization, axes=source.axes)
     on_event(Event("plan", plan.as_dict()))
     pieces = Pieces(source, intensity, plan, model, on_event, should_stop)
-    began, n_done = time.perf_counter(), 0
+    began, n_done, highest = time.perf_counter(), 0, 0.0
 
-    def put(plane: tuple[int, ...], inner: tuple[Span, ...], prediction: Prediction) -> int:
+    def put(plane: tuple[int, ...], inner: tuple[Span, ...], prediction: Prediction) -> tuple[int, float]:
         place = (*plane, *(slice(low, high) for low, high in inner))
         found = entropy(prediction.probabilities) if prediction.heads is None else disagreement(prediction.heads)
         result[place] = found
-        return found.size
+        return found.size, float(found.max())
 
     with warm_memory():
         for plane in all_planes(plan.planes):
-            for n_pixels in pieces.of_plane(plane, partial(put, plane)):
-                n_done += n_pixels
+            for n_pixels, peak in pieces.of_plane(plane, partial(put, plane)):
+                n_done, highest = n_done + n_pixels, max(highest, peak)
                 share = min(1.0, n_done / prod(plan.output_shape))  # a column that began again gives pieces again
                 left = (time.perf_counter() - began) * (1 / share - 1)
                 done = int(plan.n_pieces * share)
                 on_event(Event("tile", {"done": done, "total": plan.n_pieces, "seconds_left": left}))
+    return highest

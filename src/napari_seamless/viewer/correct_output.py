@@ -61,7 +61,8 @@ class Delivery:
                 name=f"Segment with {self.model_name}",
                 should_stop=should_stop,
             )
-            correction.origin = Origin(self.model_name, str(self.request.model), instances)
+            channel = self.request.options.get("channel")
+            correction.origin = Origin(self.model_name, str(self.request.model), instances, channel)
             write_origin(correction.workspace.folder, correction.origin)
         finally:
             correction.busy = ""

@@ -3,10 +3,10 @@
 A correction teaches most where the model is in doubt. That is active learning by uncertainty sampling (Lewis & Gale
 1994, doi 10.1007/978-1-4471-2099-5_1) with the entropy of the classes, or by the disagreement of a committee (Seung et
 al. 1992, doi 10.1145/130385.130417), which the heads of a UNet++ are. A field's worth is the mean uncertainty over its
-pixels that are not verified: the maximum would follow single odd pixels, and the sum would pass over the rest of fields
-that are verified in part. As in suggestive annotation (Yang et al. 2017, arXiv 1706.04737), suggestions also spread out, since the most
-uncertain fields lie side by side and teach the same: no two share a pixel, and what lies right above or below another,
-or next to it in time, is put off until there is nothing else.
+pixels that are not verified: the maximum would follow single odd pixels, and the sum would pass over what is left of
+fields that are verified in part. As in suggestive annotation (Yang et al. 2017, arXiv 1706.04737), suggestions also
+spread out, since the most uncertain fields lie side by side and teach the same: no two share a pixel, and what lies
+right above or below another, or next to it in time, is put off until there is nothing else.
 """
 
 from __future__ import annotations

@@ -24,11 +24,14 @@ class Origin:
         Where its package was; empty without a model.
     instances : bool
         Whether the labels are ids of objects, not classes.
+    channel : int or None
+        The channel that the model was given, where the image has several and it takes one.
     """
 
     model: str = ""
     model_path: str = ""
     instances: bool = True
+    channel: int | None = None
 
 
 def read_origin(folder: Path) -> Origin:
