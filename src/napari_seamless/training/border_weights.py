@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-REACH = 6.0
-"""In units of sigma: where d1 + d2 is larger, the exponential is below 2e-8 and taken as zero."""
+REACH = 4.0
+"""In units of sigma: where d1 + d2 is larger, the exponential is below 4e-4 and taken as zero."""
 
 
 def reach(sigma: float, sampling: Sequence[float]) -> tuple[int, ...]:
