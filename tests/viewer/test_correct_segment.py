@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from napari.layers import Image
 from qtpy.QtCore import Qt
 
@@ -149,3 +151,62 @@ def test_read_only_corrections_leave_segment_as_it_was(
         assert workspaces.corrections[0].workspace.read_only
         segment_and_wait(widget)
         np.testing.assert_array_equal(viewer.layers["spots · threshold"].data, above_middle(spots))
+
+
+@pytest.fixture
+def long_run(open_dock: Any, spots: np.ndarray, qtbot: Any) -> tuple[Any, Any, Any]:
+    """A movie that is corrected and that Segment will be busy with for minutes: viewer, widget, correction."""
+    frames = np.broadcast_to(spots, (5000, *spots.shape))
+    viewer, widget = open_dock(Image(frames, name="movie", axis_labels=("t", "y", "x"), contrast_limits=(0, 200)))
+    workspaces = workspaces_of(viewer)
+    workspaces.start(widget.images.choice, "TYX")
+    qtbot.waitUntil(lambda: bool(workspaces.corrections), timeout=TIMEOUT_MS)
+    workspaces.corrections[0].labels_layer.paint((0, 9, 9), 5)
+    qtbot.mouseClick(widget.panel.start_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "movie · threshold (running)" in viewer.layers, timeout=TIMEOUT_MS)
+    return viewer, widget, workspaces.corrections[0]
+
+
+def test_removing_the_labels_during_a_run_saves_and_stops(long_run, qtbot, notifications):
+    viewer, widget, correction = long_run
+    folder = correction.workspace.folder
+    viewer.layers.remove(correction.labels_layer)
+    qtbot.waitUntil(lambda: not widget.run.is_running, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: not (folder / "lock").exists(), timeout=TIMEOUT_MS)
+    assert [layer.name for layer in viewer.layers] == ["movie"]
+    assert zarr.open_array(folder / "labels", mode="r")[0, 9, 9] == 5
+    qtbot.waitUntil(lambda: bool(notifications), timeout=TIMEOUT_MS)
+    assert all("are saved in" in note.message for note in notifications)
+
+
+def test_renaming_and_replacing_layers_during_a_run(long_run, qtbot, notifications):
+    viewer, widget, correction = long_run
+    correction.labels_layer.name, viewer.layers["movie"].name = "mine", "other"
+    viewer.layers["other"].data = np.zeros((7, 90, 120), np.uint8)
+    assert "were replaced" in notifications[-1].message
+    widget.run.cancel()
+    qtbot.waitUntil(lambda: not widget.run.is_running, timeout=TIMEOUT_MS)
+    assert correction.workspace.labels[0, 9, 9] == 5
+    assert [layer.name for layer in viewer.layers] == ["other", "mine"]
+
+
+def test_full_disk_while_a_result_is_written_leaves_the_labels_as_they_were(
+    open_dock, segment_and_wait, correct_result, spots, notifications, monkeypatch
+):
+    viewer, widget = open_dock(Image(spots, name="spots"))
+    segment_and_wait(widget)
+    correction = correct_result(viewer, widget)
+    correction.labels_layer.paint((9, 9), 5)
+    before = np.asarray(correction.labels_layer.data)
+
+    def refuse(handle: int, content: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.write", refuse)
+    segment_and_wait(widget)
+    monkeypatch.undo()
+    assert widget.panel.status.text().startswith("Failed: ")
+    assert "The labels are as they were." in widget.panel.status.text()
+    assert any("No space left" in note.message for note in notifications)
+    np.testing.assert_array_equal(np.asarray(correction.labels_layer.data), before)
+    correction.workspace.flush()

@@ -98,6 +98,10 @@ class WorkspaceOutput(LabelsOutput):
         """Whether a layer is the image, the tiles or the labels of this run."""
         return super().concerns(layer) or same_layer(layer, self._correction.labels_layer)
 
+    def layer_removed(self, layer: object) -> None:
+        """Bring no tiles into the viewer any more when its user removed them."""
+        self._is_unwanted = self._is_unwanted or same_layer(layer, self.layer)
+
     def show_tiles(self) -> None:
         """Show new tiles, and what the user painted meanwhile."""
         made = self._correction.workspace.changes[0]
