@@ -14,6 +14,7 @@ from typing import Any
 
 from napari_seamless.errors import TrainingError
 from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event, never_stop
+from napari_seamless.images.boxes import size_of
 from napari_seamless.models.model import Model, Task
 from napari_seamless.networks.geometry import geometry
 from napari_seamless.training.examples import Example
@@ -48,6 +49,9 @@ def finetune_options(model: Model, **chosen: Any) -> TrainingOptions:
         options["seconds"] = 60.0
     return TrainingOptions(**{**options, **chosen})
 
+
+LEAST_PRICED_PIXELS = 2**18
+"""A price list on less than that would be chance, and chance would choose the level that runs take."""
 
 FORGETTING = 0.01
 """The child may be so much worse on earlier examples: less than that is chance."""
@@ -131,7 +135,8 @@ def finetune(
     should_stop : callable
         On True the run ends with the best weights so far, and is compared.
     **settings
-        ``checkpoint``, ``resume``, ``curves``, ``on_snapshot``, ``snapshot_seconds`` and ``overwrite`` of `train`.
+        ``checkpoint``, ``resume``, ``curves``, ``on_snapshot``, ``snapshot_seconds``, ``overwrite`` and ``price`` of
+        `train`; levels are priced by default when a quarter of a megapixel was held out.
 
     Returns
     -------
@@ -150,6 +155,7 @@ def finetune(
     start = replace(start, name=name or f"{parent.name}-finetuned", parent=parent.name)
     data = [*new, *old]
     comparison = _Comparison.prepare(parent, start, data, options, should_stop)
+    settings.setdefault("price", comparison.n_pixels >= LEAST_PRICED_PIXELS)
     result = train(data, options, model=start, on_event=on_event, should_stop=should_stop, **settings)
     memory = remembered(comparison.setup, parent.load_examples(), options.seed)
     child = result.model.with_examples(memory)
@@ -230,6 +236,11 @@ class _Comparison:
             for places in (new, old)
         )
         return cls(setup, new, old if is_comparable else [], before, rehearsal_before)
+
+    @property
+    def n_pixels(self) -> int:
+        """Size of what the levels of the child could be compared on."""
+        return sum(size_of(place.box) for place in (*self.new, *self.old))
 
     def scores_of(self, child: Model) -> tuple[dict[str, float], dict[str, float]]:
         """Return the child's scores on new and on earlier places."""
