@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton, QSizePol
 
 from napari_seamless.viewer import correct_actions as actions
 from napari_seamless.viewer.controls import describe, set_available, text_label
+from napari_seamless.viewer.correct_next import NextPlace
 from napari_seamless.viewer.correct_places import show_place
 from napari_seamless.viewer.correct_table import RegionTable
 from napari_seamless.viewer.verified_overlay import overlay_of, show_overlay
@@ -55,6 +56,7 @@ class CorrectPanel(QWidget):
         self.new_object = self._button(
             "New object", "new_object", "Paint with an id that no object has or had. (M)", _new_object
         )
+        self.next_place = NextPlace(viewer, self)
         self.regions = RegionTable()
         self.undo = self._button("Undo", "undo_bulk", "", actions.undo)
         self.redo = self._button("Redo", "redo_bulk", "", actions.redo)
@@ -90,6 +92,7 @@ class CorrectPanel(QWidget):
         layout.addLayout(_halves((self.slice_button, self.box_button)))
         layout.addWidget(self.note)
         layout.addWidget(self.overlay)
+        layout.addWidget(self.next_place)
         layout.addWidget(self.regions, 1)
         layout.addLayout(_halves((self.new_object, self.clear)))
         layout.addWidget(self.undo)
@@ -105,6 +108,7 @@ class CorrectPanel(QWidget):
         set_available(self.clear, locked)
         set_available(self.overlay, "" if correction is not None else locked)
         self._show_steps(correction)
+        self.next_place.show_correction(correction)
         self.regions.show_regions(correction, locked)
         overlay = None if correction is None else overlay_of(self._viewer, correction)
         with QSignalBlocker(self.overlay):

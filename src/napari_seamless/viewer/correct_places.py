@@ -94,8 +94,8 @@ def _in_labels(viewer: napari.Viewer, labels: Any, layer: Any, corner: Any) -> A
     return labels.world_to_data(point)
 
 
-def show_place(viewer: napari.Viewer, correction: Correction, box: Box) -> None:
-    """Bring the middle of a region into the view; zoom out if it does not fit."""
+def show_place(viewer: napari.Viewer, correction: Correction, box: Box, *, closer: bool = False) -> None:
+    """Bring the middle of a region into the view; zoom out if it does not fit, and in if `closer` is wanted."""
     layer, axes = correction.labels_layer, correction.labels_axes
     pairs = dict(zip(correction.workspace.axes, box, strict=True))
     spans = [pairs.get(axis, (0, 1)) for axis in axes]
@@ -112,7 +112,7 @@ def show_place(viewer: napari.Viewer, correction: Correction, box: Box) -> None:
     camera.center = (0.0,) * (3 - len(shown)) + tuple(float(world[axis]) for axis in shown)
     sizes = [max((spans[axis][1] - spans[axis][0]) * abs(float(layer.scale[axis])), 1e-9) for axis in shown[-2:]]
     fitting = min(pixels / size for pixels, size in zip(canvas_size(viewer), sizes, strict=True)) * _SHARE_OF_CANVAS
-    camera.zoom = min(camera.zoom, fitting)
+    camera.zoom = fitting if closer else min(camera.zoom, fitting)
 
 
 def place_text(correction: Correction, box: Box) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_seamless.viewer.layers import METADATA_KEY, full_resolution
+from napari_seamless.viewer.layers import METADATA_KEY, UNCERTAINTY_KIND, full_resolution
 from napari_seamless.viewer.reader import name_of
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class ImageChoice:
 
 
 def image_choices(layers: Iterable[napari.layers.Layer]) -> list[ImageChoice]:
-    """Return what can be segmented: every Image layer, the topmost first, then files whose channels are layers."""
+    """Return what can be segmented: Image layers (no maps), the topmost first, then files whose channels are layers."""
     from napari.layers import Image
 
-    images = [layer for layer in layers if isinstance(layer, Image)]
+    images = [layer for layer in layers if isinstance(layer, Image) and not _is_map(layer)]
     groups: dict[str, list[napari.layers.Image]] = {}
     for layer in images:
         file = layer.metadata.get(METADATA_KEY, {}).get("channels_of")
@@ -50,6 +50,10 @@ def image_choices(layers: Iterable[napari.layers.Layer]) -> list[ImageChoice]:
             groups.setdefault(file, []).append(layer)
     single = [ImageChoice((layer,), layer.name, layer.name) for layer in reversed(images)]
     return single + [_channels(file, group) for file, group in groups.items() if _belong_together(group)]
+
+
+def _is_map(layer: napari.layers.Image) -> bool:
+    return layer.metadata.get(METADATA_KEY, {}).get("kind") == UNCERTAINTY_KIND
 
 
 def _channels(file: str, group: list[napari.layers.Image]) -> ImageChoice:

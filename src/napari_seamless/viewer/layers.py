@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari_seamless"
 """Where layers of this package keep what they know about themselves: ``layer.metadata[METADATA_KEY]``."""
 
+UNCERTAINTY_KIND = "uncertainty"
+"""The ``kind`` of an uncertainty map, an Image layer that is no image to be segmented."""
+
 Region = Mapping[str, tuple[int, int]]
 """Axis letter → (start, stop) in the pixels of the image."""
 

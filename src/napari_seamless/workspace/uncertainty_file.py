@@ -74,6 +74,7 @@ def make_map(
     image: Image,
     model: Model,
     *,
+    name: str | None = None,
     channel: int | None = None,
     on_event: OnEvent = ignore_event,
     should_stop: ShouldStop = never_stop,
@@ -86,6 +87,8 @@ def make_map(
         The workspace's.
     image, model, channel
         What the labels were made of, as for `segment`.
+    name : str, optional
+        What the model is called; by default what it calls itself.
     on_event, should_stop : callable
         As for `write_uncertainty`.
 
@@ -100,7 +103,7 @@ def make_map(
     path = folder / UNCERTAINTY
     if path.is_dir() and not is_zarr(path):  # its own description is what was damaged
         shutil.rmtree(path)
-    facts = {"model": model.name, "made": now()}
+    facts = {"model": name or model.name, "made": now()}
     write_uncertainty(
         image, model, path, channel=channel, facts=facts, overwrite=True, on_event=on_event, should_stop=should_stop
     )
