@@ -12,6 +12,7 @@ import zarr
 from napari.layers import Image
 from qtpy.QtCore import Qt
 
+from napari_seamless.images.write import write_array
 from napari_seamless.viewer.workspaces import workspaces_of
 
 from .conftest import TIMEOUT_MS, above_middle, save_threshold_model
@@ -210,3 +211,26 @@ def test_full_disk_while_a_result_is_written_leaves_the_labels_as_they_were(
     assert any("No space left" in note.message for note in notifications)
     np.testing.assert_array_equal(np.asarray(correction.labels_layer.data), before)
     correction.workspace.flush()
+
+
+def test_one_of_several_channels_is_noted_as_what_the_labels_were_made_of(
+    open_dock, segment_and_wait, correct_result, spots, tmp_path
+):
+    write_array(tmp_path / "two.ome.zarr", np.stack([spots[::-1], spots]), "CYX", channel_names=("first", "second"))
+    viewer, widget = open_dock()
+    viewer.open(tmp_path / "two.ome.zarr", plugin="napari-seamless")
+    box = widget.images.image_box
+    box.setCurrentIndex(box.findText("two · second"))
+    segment_and_wait(widget)
+    correction = correct_result(viewer, widget)
+    assert correction.origin.channel == 1
+    assert len(correction.image_layers) == 2
+    box.setCurrentIndex(box.findText("two · first"))
+    segment_and_wait(widget)
+    assert correction.origin.channel == 0
+    np.testing.assert_array_equal(np.asarray(correction.labels_layer.data), above_middle(spots[::-1]))
+    box.setCurrentIndex(box.findText("two, all 2 channels"))
+    widget.images.channel_box.setCurrentIndex(1)
+    segment_and_wait(widget)
+    assert correction.origin.channel == 1
+    np.testing.assert_array_equal(np.asarray(correction.labels_layer.data), above_middle(spots))

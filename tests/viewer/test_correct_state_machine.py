@@ -163,8 +163,8 @@ class LayerMachine(RuleBasedStateMachine):
         labels, region = blobs(seed), {}
         if z is not None:
             labels, region = labels[z : z + 1], {"Z": (z, z + 1)}
-        request = SimpleNamespace(region=region, source=SimpleNamespace(axes="ZYX"), model="fake", options={})
-        delivery = Delivery(self.workspaces, self.correction, request, "fake")
+        request = SimpleNamespace(region=region, source=SimpleNamespace(axes="ZYX"), model="fake")
+        delivery = Delivery(self.workspaces, self.correction, request, "fake", None)
         self.leaves_verified_alone(lambda: delivery(labels, instances, lambda: False))
         self.correction.refresh()
 

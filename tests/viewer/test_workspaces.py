@@ -235,3 +235,29 @@ def test_changes_by_anybody_are_told(viewer, start, qtbot):
     assert told.args == [correction]
     settled(qtbot, correction)
     assert correction.state in ("Saving…", "Saved just now.", "Saved 1 s ago.")
+
+
+def test_channels_that_are_layers_have_one_workspace(make_napari_viewer, spots, start, tmp_path, notifications):
+    write_array(tmp_path / "two.ome.zarr", np.stack([spots, spots[::-1]]), "CYX", channel_names=("first", "second"))
+    viewer = make_napari_viewer()
+    viewer.open(tmp_path / "two.ome.zarr", plugin="napari-seamless")
+    correction = start(viewer, "YX")
+    assert correction.name == "two"
+    assert [layer.name for layer in correction.image_layers] == ["two · first", "two · second"]
+    assert workspaces_of(viewer).of_layer(viewer.layers["two · second"]) is correction
+    viewer.layers.remove("two · first")
+    assert [layer.name for layer in correction.image_layers] == ["two · second"]
+    viewer.open(tmp_path / "two.ome.zarr", plugin="napari-seamless")
+    assert [layer.metadata["napari_seamless"]["channel"] for layer in correction.image_layers] == [0, 1]
+
+
+def test_same_workspace_is_not_opened_twice_in_a_viewer(viewer, start, tmp_path, notifications, qtbot):
+    start(viewer)
+    viewer.open(tmp_path / "cells.ome.tif", plugin="napari-seamless", name="again")
+    notifications.clear()
+    workspaces = workspaces_of(viewer)
+    again = next(choice for choice in image_choices(viewer.layers) if choice.name == "again")
+    workspaces.start(again, "ZYX")
+    qtbot.waitUntil(lambda: bool(notifications), timeout=TIMEOUT_MS)
+    assert "open in this window already" in notifications[0].message
+    assert len(workspaces.corrections) == 1

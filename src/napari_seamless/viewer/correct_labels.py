@@ -45,8 +45,8 @@ def first_labels(layer: napari.layers.Labels, source: LayerSource) -> FirstLabel
     if not is_own:
         return FirstLabels(array, f"Begin with {layer.name}")
     model = str(facts.get("model", ""))
-    instances, channel = np.dtype(layer.dtype).itemsize > 1, facts.get("options", {}).get("channel")
-    origin = Origin(model, str(facts.get("model_path", "")), instances, channel)
+    instances = np.dtype(layer.dtype).itemsize > 1
+    origin = Origin(model, str(facts.get("model_path", "")), instances, facts.get("channel"))
     return FirstLabels(array, f"Segment with {model}", region, origin)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info, show_warning
 
-from napari_seamless.errors import FileWriteError
+from napari_seamless.errors import FileWriteError, WorkspaceError
 from napari_seamless.viewer.correct_opening import OpeningRequest, open_requested
 from napari_seamless.viewer.reporting import report
 from napari_seamless.viewer.wording import count
@@ -21,8 +21,20 @@ if TYPE_CHECKING:
 def open_and_note(
     request: OpeningRequest, is_closing: Callable[[], bool], still_open: list[Workspace]
 ) -> tuple[Workspace, Origin]:
-    """Open a workspace in the worker thread; the viewer may end meanwhile, and nobody waits for it then."""
+    """Open a workspace in the worker thread; the viewer may end meanwhile, and nobody waits for it then.
+
+    Raises
+    ------
+    SeamlessError
+        As `open_requested`, and if this viewer has the workspace open already.
+    """
     workspace, origin = open_requested(request, is_closing)
+    if workspace.read_only and any(other.folder.samefile(workspace.folder) for other in still_open):
+        workspace.close()
+        raise WorkspaceError(
+            f"the corrections in {workspace.folder} are open in this window already: go on in the layer that shows "
+            "them, or remove it first"
+        )
     still_open.append(workspace)
     if is_closing():
         close_and_note(workspace, still_open)

@@ -38,6 +38,7 @@ class Delivery:
     correction: Correction
     request: SegmentRequest
     model_name: str
+    channel: int | None
 
     def __call__(self, labels: Any, instances: bool, should_stop: Callable[[], bool]) -> PredictionSummary:
         """Return what became of the labels.
@@ -61,8 +62,7 @@ class Delivery:
                 name=f"Segment with {self.model_name}",
                 should_stop=should_stop,
             )
-            channel = self.request.options.get("channel")
-            correction.origin = Origin(self.model_name, str(self.request.model), instances, channel)
+            correction.origin = Origin(self.model_name, str(self.request.model), instances, self.channel)
             write_origin(correction.workspace.folder, correction.origin)
         finally:
             correction.busy = ""

@@ -140,16 +140,21 @@ class Correction:
         self.labels_layer.refresh(extent=False, thumbnail=False, highlight=False)
 
     def image_is_gone(self) -> None:
-        """Go on without the image, whose layer was removed or holds other pixels."""
+        """Go on without the image, whose layers hold other pixels."""
         self.image_layers = ()
 
+    def lose_image(self, layer: Any) -> None:
+        """Go on without an image layer that was removed."""
+        self.image_layers = tuple(own for own in self.image_layers if not same_layer(own, layer))
+
     def takes_back(self, layer: napari.layers.Image, path: Any) -> bool:
-        """Whether an image layer that was added is this correction's image, which had gone; if so, it is again."""
-        if self.image_layers or path is None or path != self._file:
+        """Whether an image layer that was added is this correction's image, or a channel of it; if so, it is again."""
+        if path is None or path != self._file or tuple(full_resolution(layer).shape) != self._shape:
             return False
-        if tuple(full_resolution(layer).shape) != self._shape:
+        channel = _channel_of(layer)
+        if self.image_layers and (channel is None or channel in map(_channel_of, self.image_layers)):
             return False
-        self.image_layers = (layer,)
+        self.image_layers = tuple(sorted((*self.image_layers, layer), key=lambda own: _channel_of(own) or 0))
         return True
 
     # How it is
@@ -182,6 +187,11 @@ class Correction:
         if self._on_disk < self._seen:
             return "Saving…"
         return f"Saved {ago(time.monotonic() - self._saved_at)}."
+
+
+def _channel_of(layer: Any) -> int | None:
+    """Return which channel of its file a layer is; None for whole images."""
+    return layer.metadata.get(METADATA_KEY, {}).get("channel")
 
 
 def unwrapped(thing: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +47,13 @@ class LabelsOutput:
         self._job = job
         self._axes = job.request.source.axes.replace("S", "")
         self._name = f"{image.name} · {model_name}"
-        self._facts: dict[str, Any] = {"kind": "labels", "image": image.name, "model": model_name}
+        channel = channel_of(image.layers, job.request.options)
+        self._facts: dict[str, Any] = {
+            "kind": "labels",
+            "image": image.name,
+            "model": model_name,
+            "channel": channel,
+        }
         self._placement = labels_placement(
             image.layers[0], self._axes, job.request.region, _image_shape(job, self._axes)
         )
@@ -145,6 +151,13 @@ class LabelsOutput:
             axis in displayed or part.start <= round(float(position[axis])) < part.stop
             for axis, part in enumerate(where)
         )
+
+
+def channel_of(layers: Sequence[napari.layers.Image], options: Mapping[str, Any]) -> int | None:
+    """Return the channel of its file that a run is given; None when there is one only, or it is given all."""
+    if options.get("channel") is not None or len(layers) > 1:
+        return options.get("channel")
+    return layers[0].metadata.get(METADATA_KEY, {}).get("channel")
 
 
 def _image_shape(job: SegmentJob, axes: str) -> tuple[int, ...]:

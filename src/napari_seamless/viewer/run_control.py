@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_seamless.errors import Cancelled
 from napari_seamless.viewer.correct_output import Delivery, WorkspaceOutput
 from napari_seamless.viewer.correct_start import begin_to_correct
-from napari_seamless.viewer.labels_output import LabelsOutput
+from napari_seamless.viewer.labels_output import LabelsOutput, channel_of
 from napari_seamless.viewer.reporting import report
 from napari_seamless.viewer.run_panel import RunPanel
 from napari_seamless.viewer.segment_job import SegmentJob, SegmentRequest
@@ -67,7 +67,9 @@ class RunControl(QObject):
             self.job = SegmentJob(request, self._worker)
             self._output = LabelsOutput(self._viewer, image, self.job, model_name)
         else:
-            self.job = SegmentJob(request, self._worker, Delivery(workspaces, correction, request, model_name))
+            channel = channel_of(image.layers, request.options)
+            delivery = Delivery(workspaces, correction, request, model_name, channel)
+            self.job = SegmentJob(request, self._worker, delivery)
             self._output = WorkspaceOutput(self._viewer, image, self.job, model_name, correction)
         self._activity = progress(total=0, desc=f"Segmenting {image.name}")
         self._notice = ""

@@ -23,6 +23,8 @@ def segment_again(viewer: napari.Viewer, correction: Correction, model: Path) ->
     if key in keys:
         box.setCurrentIndex(keys.index(key))
         widget.images.axes_box.setCurrentIndex(widget.images.axes_box.findData(correction.axes))
+    if correction.origin.channel is not None:
+        widget.images.channel_box.setCurrentIndex(correction.origin.channel)
     widget.models.add_model(model)
     widget.scope.buttons["whole"].setChecked(True)
     widget.start()

@@ -28,7 +28,7 @@ from napari_seamless.viewer.correct_new_object import take_over_new_object
 from napari_seamless.viewer.correct_opening import OpeningRequest
 from napari_seamless.viewer.correct_start import Offers
 from napari_seamless.viewer.correction import Correction, same_layer, unwrapped
-from napari_seamless.viewer.image_choice import ImageChoice
+from napari_seamless.viewer.image_choice import ImageChoice, image_choices
 from napari_seamless.viewer.layers import source_of
 from napari_seamless.viewer.reporting import report
 from napari_seamless.viewer.verified_overlay import refresh_overlay, remove_overlays
@@ -105,7 +105,7 @@ class Workspaces(QObject):
 
     def is_opening(self, choice: ImageChoice) -> bool:
         """Whether the workspace of an image is being opened at this moment."""
-        return choice.key in self._opening
+        return self._whole(choice).key in self._opening
 
     # Begin and end
 
@@ -135,6 +135,7 @@ class Workspaces(QObject):
         AxesError
             If the labels do not belong to the image.
         """
+        choice = self._whole(choice)
         labels, source = unwrapped(labels), source_of(choice.layers, axes)
         first = None if labels is None else first_labels(labels, source)
         request = OpeningRequest(source, path_of(choice.layers[0]), choice.name, folder, first)
@@ -159,6 +160,12 @@ class Workspaces(QObject):
 
         self.worker.fetch(partial(open_and_note, request, self.worker.is_closing, self._open), on_result, on_error)
         self.changed.emit()
+
+    def _whole(self, choice: ImageChoice) -> ImageChoice:
+        """Return all channels of the file that a channel belongs to: they have the same labels."""
+        keys = set(choice.key)
+        choices = [other for other in image_choices(self._viewer().layers) if keys <= set(other.key)]
+        return max(choices, key=lambda other: len(other.key), default=choice)
 
     def restore(self, layer: napari.layers.Image, folder: Path) -> None:
         """Open the workspace in a folder for an image layer, and the Correct panel."""
@@ -262,7 +269,7 @@ class Workspaces(QObject):
             if same_layer(event.value, correction.labels_layer):
                 self.close(correction)
             elif correction.concerns(event.value):
-                correction.image_is_gone()
+                correction.lose_image(event.value)
                 self.changed.emit()
 
     def _on_image_data(self, event: Any) -> None:
