@@ -311,7 +311,9 @@ def test_a_network_with_one_head_has_no_price_list():
 
 
 def test_levels_are_priced_when_the_training_has_ended():
-    result = train(EXAMPLES, QUICK, features=(4, 8, 16))
+    listener = Listener()
+    result = train(EXAMPLES, QUICK, on_event=listener, features=(4, 8, 16))
+    assert "Measuring what each level" in listener.named("notice")[-1]["message"]
     assert [price.level for price in result.model.price_list] == [1, 2]
     assert result.model.price_list[1].score == pytest.approx(result.scores["score"], abs=1e-4)
 

@@ -217,6 +217,8 @@ class Run:
         setup = self.setup
         if len(model.config.levels) < 2 or not setup.validation:
             return model
+        message = "Measuring what each level of the network is worth and how long it takes."
+        self.outlets.on_event(Event("notice", {"message": message}))
         try:
             prices = price_levels(model, setup.validation, setup.device, setup.precision, self.outlets.should_stop)
         except Cancelled:
