@@ -43,6 +43,7 @@ class CorrectPanel(QWidget):
         self._correction: Correction | None = None
         self.state = text_label("state", "Whether everything you painted is on disk.")
         self.note = text_label("note", "What was done last.")
+        self.note.setVisible(False)
         self.slice_button = self._button(
             "This slice is right",
             "mark_slice",

@@ -34,7 +34,7 @@ def begin_to_correct(
     """Open the workspace of an image with some labels, and the Correct panel."""
     if any(layer not in viewer.layers for layer in (*image.layers, *([] if labels is None else [labels]))):
         return  # removed meanwhile, so there is nothing to correct
-    viewer.window.add_plugin_dock_widget("napari-seamless", "Correct")
+    viewer.window.add_plugin_dock_widget("napari-seamless", "Correct", tabify=True)
     try:
         workspaces.start(image, axes, labels, folder)
     except SeamlessError as error:
@@ -104,7 +104,7 @@ class Offers:
                 self._offer(layer, folder)
 
     def _offer(self, layer: napari.layers.Image, folder: Path) -> None:
-        message = f"'{layer.name}' has been corrected before. The Correct panel goes on with it."
+        message = f"'{layer.name}' has been corrected before."
         restore = ("Restore corrections", lambda dialog: self.restore(layer, folder))
         notification_manager.dispatch(Notification(message, severity="info", actions=[restore]))
 
