@@ -70,7 +70,7 @@ def test_model_is_saved_with_its_card(run: Callable[..., object], dataset: Path,
     assert "ap50" in model.card.scores
     names = [json.loads(line)["event"] for line in lines.read_text().splitlines()]
     names = [name for name in names if name != "step"]
-    assert names[-3:] == ["epoch", "validation", "done"]
+    assert names[-4:] == ["epoch", "validation", "done", "written"]
     assert "epoch 1: loss " in answer.err
 
 

@@ -267,9 +267,21 @@ def test_nothing_to_go_on_from_is_a_new_run(path):
         (EXAMPLES, OPTIONS, {"task": "semantic"}, "model's classes"),
         (EXAMPLES[:3], OPTIONS, {}, r"the images \(there were 4, now 3\)"),
         ([*EXAMPLES[:3], example(7)], OPTIONS, {}, r"image 3 of shape \[64, 64\] is now image 7"),
+        ([replace(EXAMPLES[0], role="validation"), *EXAMPLES[1:]], OPTIONS, {}, "what counts of the image image 0"),
         (EXAMPLES, replace(OPTIONS, seed=1), {}, "seed"),
     ],
-    ids=["rate", "epochs", "augmentation", "features", "dropout", "task", "fewer images", "other image", "seed"],
+    ids=[
+        "rate",
+        "epochs",
+        "augmentation",
+        "features",
+        "dropout",
+        "task",
+        "fewer images",
+        "other image",
+        "role",
+        "seed",
+    ],
 )
 def test_only_the_same_run_goes_on(path, examples, options, settings, message):
     train(EXAMPLES, OPTIONS, checkpoint=path, should_stop=StopAfter(1), **SMALL)

@@ -18,6 +18,7 @@ from napari_seamless.cli.options import EventsOption, OverwriteOption, parse_num
 from napari_seamless.cli.training_data import read_training_data
 from napari_seamless.cli.units import counted, seconds_text
 from napari_seamless.errors import Cancelled
+from napari_seamless.events import Event
 
 if TYPE_CHECKING:
     from napari_seamless.models.model import Model
@@ -93,9 +94,9 @@ class _Job:
             result = self._train(examples, options, network)
         except DivergedError as error:
             if error.result is not None:
-                self.destination.keep(error.result.model)
+                self._keep(error.result.model)
             raise
-        self.destination.keep(result.model)
+        self._keep(result.model)
         if not result.stopped:
             self.destination.forget_run()
         _say_how_it_went(self.reporter, result, self.destination.out)
@@ -118,6 +119,10 @@ class _Job:
                 snapshot_seconds=self.preview_seconds,
                 **network,
             )
+
+    def _keep(self, model: Model) -> None:
+        self.destination.keep(model)
+        self.reporter.on_event(Event("written", {"path": str(self.destination.out)}))
 
     def _show(self, model: Model) -> None:
         if self.preview is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from napari_seamless.models.model import Model
+from napari_seamless.training.examples import Example
 from napari_seamless.training.options import TrainingOptions
 from napari_seamless.training.setup import TrainingSetup
 
@@ -20,19 +21,21 @@ _FREE_TO_CHANGE = ("device", "checkpoint_seconds")
 _MOST_NAMED = 3
 
 
-def fingerprint(examples: Any, setup: TrainingSetup, options: TrainingOptions) -> Fingerprint:
+def fingerprint(examples: Sequence[Example], setup: TrainingSetup, options: TrainingOptions) -> Fingerprint:
     """Return what a run was started with, as JSON knows it.
 
     Parameters
     ----------
     examples : sequence of Example
-        Their names and shapes count; pixels and labels are not read.
+        Their names, shapes, roles and places count; pixels and labels are not read.
     setup : TrainingSetup
     options : TrainingOptions
         As they were given.
     """
     kept = {name: value for name, value in asdict(options).items() if name not in _FREE_TO_CHANGE}
-    data = [[example.dataset, example.group, example.name, list(example.labels.shape)] for example in examples]
+    data = [
+        [one.dataset, one.group, one.name, list(one.labels.shape), one.role, one.box, one.excluded] for one in examples
+    ]
     found = {"option": kept, "model": _model_facts(setup.model), "data": data}
     plain: Fingerprint = json.loads(json.dumps(found, default=str))
     return plain
@@ -88,4 +91,6 @@ def _changed_data(before: Any, now: Any) -> str:
     if len(before) != len(now):
         return f"the images (there were {len(before)}, now {len(now)})"
     first = next((old, new) for old, new in zip(before, now, strict=True) if old != new)
+    if first[0][:4] == first[1][:4]:
+        return f"what counts of the image {first[0][2]}"
     return f"the images ({first[0][2]} of shape {first[0][3]} is now {first[1][2]} of shape {first[1][3]})"
