@@ -11,7 +11,15 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_seamless.errors import Cancelled, WorkspaceError
-from napari_seamless.viewer.controls import combo, describe, set_available, set_choices, side_by_side, text_label
+from napari_seamless.viewer.controls import (
+    combo,
+    describe,
+    set_available,
+    set_choices,
+    side_by_side,
+    single_shot,
+    text_label,
+)
 from napari_seamless.viewer.correct_actions import NOTHING_OPEN
 from napari_seamless.viewer.place_finder import PlaceFinder
 from napari_seamless.viewer.reporting import report
@@ -37,7 +45,6 @@ _NEXT_PURPOSE = (
     f"A field comes with a rectangle: when all in it is right, press 'This box is right'. ({NEXT_KEY})"
 )
 _NO_MODEL = "No model is known that made these labels: press Segment first, then the model can say where it was unsure."
-_NO_IMAGE = "The image is no longer in the viewer: open it again."
 _NO_MAP = "Map the uncertainty first: Next goes where it is highest."
 _MAPPING = "The uncertainty is being mapped."
 _SEARCHING = "Looking for the next place…"
@@ -71,7 +78,9 @@ class NextPlace(QWidget):
         self.next_button.clicked.connect(self.go)
         self.kind_box.currentIndexChanged.connect(self._show_state)
         self.finder.changed.connect(self._show_state)
-        workspaces_of(viewer).changed.connect(self._on_workspaces)
+        # What tells of a change may be the removal of a layer, which is not the moment to remove others.
+        self._clean_soon = single_shot(0, self._clean_up, self)
+        workspaces_of(viewer).changed.connect(self._clean_soon.start)
         viewer.layers.events.removed.connect(self._show_state)
         viewer.bind_key(NEXT_KEY, _by_key(weakref.ref(self)), overwrite=True)
         self.show_correction(None)
@@ -178,7 +187,7 @@ class NextPlace(QWidget):
             return ""
         if correction.workspace.read_only:
             return f"Read-only: {correction.workspace.read_only_reason}."
-        return _NO_MODEL if not correction.model_name else "" if correction.image_layers else _NO_IMAGE
+        return "" if correction.model_name else _NO_MODEL
 
     def _reason_against_next(self) -> str:
         if self._correction is None:
@@ -264,7 +273,7 @@ class NextPlace(QWidget):
         self._told = ""
         self.finder.go(self.kind)
 
-    def _on_workspaces(self) -> None:
+    def _clean_up(self) -> None:
         """Take away what belongs to corrections that are closed, and the rectangle around what is verified."""
         corrections = workspaces_of(self._viewer).corrections
         remove_layers(self._viewer, {str(each.workspace.folder) for each in corrections})

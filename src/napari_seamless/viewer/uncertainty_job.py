@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_seamless.errors import ModelError
 from napari_seamless.viewer.engine_loading import load_engine
-from napari_seamless.viewer.layers import source_of
 from napari_seamless.viewer.segment_job import Progress, open_model
 from napari_seamless.viewer.wording import progress_line
 from napari_seamless.workspace.next_place import FIELD_SIDE, Ranking, Suggestion
@@ -38,13 +37,13 @@ class UncertaintyJob:
     Parameters
     ----------
     correction : Correction
-        Its image is in the viewer, and the model of its labels is known.
+        The model of its labels is known.
     worker : Worker
     """
 
     def __init__(self, correction: Correction, worker: Worker) -> None:
         self.correction = correction
-        self._source = source_of(correction.image_layers, correction.axes)
+        self._image = correction.workspace.image
         self._origin = correction.origin
         self._folder = correction.workspace.folder
         self._progress = Progress()
@@ -75,10 +74,10 @@ class UncertaintyJob:
         model = open_model(model_package(self._origin.model, self._origin.model_path, self._folder))
         make_map(
             self._folder,
-            self._source.image(),
+            self._image,
             model,
             name=self._origin.model,
-            channel=self._origin.channel if "C" in self._source.sizes else None,
+            channel=self._origin.channel if "C" in self._image.axes else None,
             on_event=self._on_event,
             should_stop=lambda: self._stop.is_set() or self._is_closing(),
         )
