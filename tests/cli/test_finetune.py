@@ -102,3 +102,13 @@ def test_wrong_corrections_are_named_before_anything_is_done(parent, tmp_path, c
 def test_an_existing_model_is_not_overwritten(parent, files, capsys):
     assert main(["finetune", "--model", parent, *files, "--out", parent, *QUICK]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_one_channel_of_several_is_learned_from(parent, files, tmp_path, capsys):
+    image = tifffile.imread(tmp_path / "image.tif")
+    tifffile.imwrite(tmp_path / "image.tif", np.stack([np.zeros_like(image), image]), metadata={"axes": "CYX"})
+    assert main(["finetune", "--model", parent, *files, "--out", str(tmp_path / "child"), *QUICK]) == 1
+    assert "channel" in capsys.readouterr().err
+    words = ["finetune", "--model", parent, *files, "--channel", "1", "--out", str(tmp_path / "child"), *QUICK]
+    assert main(words) == 0
+    assert read_package(tmp_path / "child").parent == "parent"

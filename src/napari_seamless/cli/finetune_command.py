@@ -13,7 +13,7 @@ from napari_seamless.cli.events import Reporter, reporting
 from napari_seamless.cli.interrupt import stop_on_signal
 from napari_seamless.cli.model_destination import ModelDestination, Preview
 from napari_seamless.cli.option_groups import takes
-from napari_seamless.cli.options import EventsOption, ModelOption, OverwriteOption
+from napari_seamless.cli.options import ChannelOption, EventsOption, ModelOption, OverwriteOption
 from napari_seamless.cli.training_data import read_training_data
 from napari_seamless.errors import Cancelled, DatasetError
 from napari_seamless.events import Event
@@ -97,6 +97,7 @@ def finetune(
     workspace: WorkspacesOption = None,
     dataset: DatasetsOption = None,
     ignore: IgnoreOption = None,
+    channel: ChannelOption = None,
     rehearse: RehearseOption = None,
     classes: NewClassesOption = None,
     task: NewTaskOption = None,
@@ -112,7 +113,7 @@ def finetune(
     The new model is saved in any case; whether to use it is for you to judge, by the scores of both. Without a limit
     it takes 60 seconds.
     """
-    given = _Corrections(image or [], labels or [], verified or [], workspace or [], dataset or [], ignore)
+    given = _Corrections(image or [], labels or [], verified or [], workspace or [], dataset or [], ignore, channel)
     chosen = {**opt.TRAINING_GROUP.changed(training), "targets": targets, "augmentation": augmentation}
     meaning = {"classes": classes.split(",") if classes else None, "task": task}
     with reporting(events) as reporter:
@@ -131,6 +132,7 @@ class _Corrections:
     workspaces: list[Path]
     datasets: list[Path]
     ignore: int | None
+    channel: int | str | None
 
     def read(self) -> list[Example]:
         from napari_seamless.training.dataset import check_together, open_pair
@@ -151,6 +153,7 @@ class _Corrections:
             examples += read_training_data(self.datasets, self.ignore)
         if not examples:
             raise DatasetError("fine-tuning needs corrections: give --workspace, --image with --labels, or --dataset")
+        examples = examples if self.channel is None else _in_one_channel(examples, self.channel)
         check_together(examples)
         return examples
 
@@ -158,6 +161,15 @@ class _Corrections:
     def names(self) -> tuple[str, ...]:
         """For the model's card."""
         return tuple(path.name for path in (*self.images, *self.workspaces, *self.datasets))
+
+
+def _in_one_channel(examples: list[Example], channel: int | str) -> list[Example]:
+    """Return the examples with one channel of their images; those that share an image go on sharing it."""
+    from napari_seamless.images.one_channel import one_channel
+
+    images = {id(example.image): example.image for example in examples}
+    single = {key: one_channel(image, channel) for key, image in images.items()}
+    return [replace(example, image=single[id(example.image)]) for example in examples]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from napari_seamless.viewer.view_region import NotInView
 
 if TYPE_CHECKING:
     import napari
+    import napari.layers
 
     from napari_seamless.viewer.correction import Correction
     from napari_seamless.viewer.worker import Worker
@@ -59,20 +60,23 @@ class CompareView(QObject):
         self._after: NDArray[Any] | None = None
         self._shown: NDArray[Any] | None = None
         self._request = 0
+        self._corrections: napari.layers.Labels | None = None
+        self._hidden: napari.layers.Labels | None = None
 
     @property
     def is_shown(self) -> bool:
         """Whether there is something to switch between."""
         return self._shown is not None and self._output.is_shown
 
-    def compare(self, before: Path | None, after: Path, correction: Correction) -> None:
+    def compare(self, before: Path | None, after: Path, correction: Correction, channel: int | None) -> None:
         """Run both models over the visible field; without `before` there is nothing on that side."""
         try:
-            field = field_of(self._viewer, correction)
+            field = field_of(self._viewer, correction, channel)
         except NotInView as reason:
             self._set_state(str(reason))
             return
         self._request += 1
+        self._corrections = correction.labels_layer
         self._set_state("Running both models over the visible field…")
         find = partial(_both, field, before, after, self._worker.is_closing)
         self._worker.fetch(find, partial(self._show, field, self._request), self._on_error)
@@ -97,6 +101,9 @@ class CompareView(QObject):
         self._request += 1
         self._before = self._after = self._shown = None
         self._output.remove()
+        if self._hidden is not None:
+            self._hidden.visible = True
+            self._hidden = None
         self._viewer.bind_key(TOGGLE_KEY, None, overwrite=True)
         self._set_state("")
 
@@ -106,9 +113,16 @@ class CompareView(QObject):
         self._before, self._after = found
         self._shown = self._after.copy()
         self._output.show(self._shown, field)
+        self._hide_corrections()
         self._viewer.bind_key(TOGGLE_KEY, lambda viewer: self.toggle(), overwrite=True)
         self._compose()
         self._set_state("")
+
+    def _hide_corrections(self) -> None:
+        """Take the labels below out of sight, which would shine through; they come back with the end of this."""
+        if self._hidden is None and self._corrections is not None and self._corrections.visible:
+            self._hidden = self._corrections
+            self._hidden.visible = False
 
     def _compose(self) -> None:
         if self._shown is None:

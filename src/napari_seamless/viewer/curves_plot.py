@@ -27,6 +27,7 @@ _MOST_POINTS = 2000
 _HEIGHT = 150
 _FONT_POINTS = 8
 _MARGIN = 46
+_LEAST_MARGIN = 0.02
 _LOSS = {"dark": "#5db8e8", "light": "#0b6fa4"}
 _SCORE = {"dark": "#f0b35a", "light": "#a85b00"}
 _PURPOSE = (
@@ -79,10 +80,11 @@ class CurvesPlot(QWidget):
         self._score_line: Line2D = self._score_axes.plot([], [], linewidth=1.5, marker="o", markersize=3)[0]
         self._loss_axes.set_xlabel("steps", fontsize=_FONT_POINTS, labelpad=1)
         self._loss_axes.set_ylabel("loss", fontsize=_FONT_POINTS, labelpad=1)
-        self._score_axes.set_ylabel("score", fontsize=_FONT_POINTS, labelpad=2)
+        self._score_axes.set_ylabel("score", fontsize=_FONT_POINTS, labelpad=1)
         for axes in (self._loss_axes, self._score_axes):
             axes.tick_params(labelsize=_FONT_POINTS, length=2, pad=2)
             axes.yaxis.set_major_locator(MaxNLocator(4))
+        self._score_axes.yaxis.set_major_formatter("{x:.2f}")
         self._loss_axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -143,9 +145,13 @@ class CurvesPlot(QWidget):
         started = time.monotonic()
         self._loss_line.set_data(self.loss.steps, self.loss.values)
         self._score_line.set_data(self.score.steps, self.score.values)
-        for axes in (self._loss_axes, self._score_axes):
-            axes.relim()
-            axes.autoscale_view()
+        self._loss_axes.relim()
+        self._loss_axes.autoscale_view()
+        self._score_axes.set_visible(bool(self.score.values))
+        if self.score.values:
+            low, high = min(self.score.values), max(self.score.values)
+            margin = max(_LEAST_MARGIN, (high - low) / 10)
+            self._score_axes.set_ylim(max(0.0, low - margin), min(1.0, high + margin))
         self._canvas.draw()
         self._last_drawn = time.monotonic()
         self.draw_seconds = self._last_drawn - started

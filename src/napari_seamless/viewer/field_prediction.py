@@ -32,6 +32,8 @@ class Field:
     region : mapping of str to (int, int)
     extra_axes : tuple of int
         Where a Labels layer has an axis of length 1 more than the labels.
+    channel : int or None
+        What of several channels the model is given.
     placement : mapping
         What puts a Labels layer over it: see `layers.labels_placement`.
     """
@@ -40,9 +42,10 @@ class Field:
     region: Mapping[str, tuple[int, int]]
     extra_axes: tuple[int, ...]
     placement: Mapping[str, Any]
+    channel: int | None = None
 
 
-def field_of(viewer: napari.Viewer, correction: Correction) -> Field:
+def field_of(viewer: napari.Viewer, correction: Correction, channel: int | None) -> Field:
     """Return what the viewer shows of an image now. Main thread.
 
     Raises
@@ -56,7 +59,7 @@ def field_of(viewer: napari.Viewer, correction: Correction) -> Field:
     region = visible_field(viewer, layer, correction.axes)
     shape = tuple(layer.level_shapes[0] if layer.multiscale else layer.data.shape)[: len(correction.axes)]
     placement = labels_placement(layer, correction.axes, region, shape)
-    return Field(correction.workspace.image, region, correction.extra_axes, placement)
+    return Field(correction.workspace.image, region, correction.extra_axes, placement, channel)
 
 
 def labels_in(field: Field, model: Path, should_stop: Callable[[], bool]) -> NDArray[Any]:
@@ -71,7 +74,9 @@ def labels_in(field: Field, model: Path, should_stop: Callable[[], bool]) -> NDA
     from napari_seamless.inference.run import segment
     from napari_seamless.viewer.segment_job import open_model
 
-    labels = np.asarray(segment(field.image, open_model(model), region=dict(field.region), should_stop=should_stop))
+    region = dict(field.region)
+    found = segment(field.image, open_model(model), region=region, channel=field.channel, should_stop=should_stop)
+    labels = np.asarray(found)
     return np.expand_dims(labels, field.extra_axes) if field.extra_axes else labels
 
 

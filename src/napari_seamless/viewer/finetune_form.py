@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
-from napari_seamless.viewer.controls import combo, describe, set_available, set_choices, stacked, text_label
+from napari_seamless.viewer.controls import combo, describe, set_available, set_choices, text_label
 from napari_seamless.viewer.finetune_run import TrainingRequest
 from napari_seamless.viewer.model_choice import description_of
 from napari_seamless.viewer.wording import count
@@ -47,9 +47,12 @@ class FinetuneForm(QWidget):
         self.data_line = text_label("data", "What there is to learn from, and to judge by.")
         self.model_box = combo("start_from", "The model to go on from. The one that made the labels is the best start.")
         self.model_line = text_label("start_from_description", "What the model is for, and what it is.")
+        self.channel_box = combo("channel", "The channel that the model is given, as it takes one.")
+        self.channel_label = QLabel("Channel")
         self.task_box = combo("task", "What the new model is to find.")
         self.task_label = QLabel("Finds")
         self.budget_box = combo("budget", "How long to train. The best weights on the way are kept.")
+        describe(self.channel_label, "The channel that the model is given, as it takes one.")
         describe(self.task_label, "What the new model is to find.")
         set_choices(self.task_box, _TASKS)
         set_choices(self.budget_box, [*_BUDGETS, ("until stopped", _UNTIL_STOPPED)], _DEFAULT_SECONDS)
@@ -59,7 +62,7 @@ class FinetuneForm(QWidget):
         self._lay_out()
         self.data_box.currentIndexChanged.connect(self._on_data_chosen)
         self.model_box.currentIndexChanged.connect(self._show_model)
-        for box in (self.task_box, self.budget_box):
+        for box in (self.channel_box, self.task_box, self.budget_box):
             box.currentIndexChanged.connect(self.changed)
         self._show_model()
 
@@ -67,8 +70,11 @@ class FinetuneForm(QWidget):
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Learn from", stacked(self.data_box, self.data_line))
-        form.addRow("Start from", stacked(self.model_box, self.model_line))
+        form.addRow("Learn from", self.data_box)
+        form.addRow(self.data_line)
+        form.addRow("Start from", self.model_box)
+        form.addRow(self.model_line)
+        form.addRow(self.channel_label, self.channel_box)
         form.addRow(self.task_label, self.task_box)
         form.addRow("Time", self.budget_box)
 
@@ -95,7 +101,18 @@ class FinetuneForm(QWidget):
             model_name="" if model is None else model.name,
             task=self.task_box.currentData(),
             seconds=self.budget_box.currentData() or None,
+            channel=self.channel_box.currentData() if self._needs_channel else None,
         )
+
+    @property
+    def _needs_channel(self) -> bool:
+        """Whether the model takes one of the channels that the image has; a new model takes all of them."""
+        model = self.model
+        return model is not None and model.input_kind != "channels" and bool(self._channel_names)
+
+    @property
+    def _channel_names(self) -> tuple[str, ...]:
+        return next((each.workspace.image.channel_names for each in self.corrections), ())
 
     @property
     def problem(self) -> str:
@@ -124,6 +141,7 @@ class FinetuneForm(QWidget):
         chosen = before if before in keys or preferred is None else _key(preferred)
         set_choices(self.data_box, choices, chosen)
         if self.data_box.currentData() != before:
+            self._list_channels()
             self._choose_model_of_labels()
         self.show_data()
 
@@ -157,15 +175,22 @@ class FinetuneForm(QWidget):
     def show_state(self, locked: str) -> None:
         """Enable what can be chosen. `locked` says why nothing can be; empty when something can."""
         set_available(self.data_box, locked or ("" if self._corrections else NO_CORRECTIONS))
-        for box in (self.model_box, self.task_box, self.budget_box):
+        for box in (self.model_box, self.channel_box, self.task_box, self.budget_box):
             set_available(box, locked)
 
     def _count(self, role: str) -> int:
         return sum(region.role == role for each in self.corrections for region in each.workspace.regions)
 
     def _on_data_chosen(self) -> None:
+        self._list_channels()
         self._choose_model_of_labels()
         self.show_data()
+
+    def _list_channels(self) -> None:
+        names = self._channel_names
+        used = self.corrections[0].origin.channel if self.corrections else None
+        set_choices(self.channel_box, [(name, index) for index, name in enumerate(names)], used or 0)
+        self._show_model()
 
     def _choose_model_of_labels(self) -> None:
         """Choose the model that made the labels, or the one that took its place in this workspace."""
@@ -187,6 +212,8 @@ class FinetuneForm(QWidget):
         self.model_line.setText(new_line if is_new or model is None else description_of(model))
         for widget in (self.task_label, self.task_box):
             widget.setVisible(is_new)
+        for widget in (self.channel_label, self.channel_box):
+            widget.setVisible(self._needs_channel)
         self.changed.emit()
 
 

@@ -54,7 +54,7 @@ class LivePreview:
         if not wanted:
             self._output.remove()
 
-    def update(self, model: Path, correction: Correction) -> None:
+    def update(self, model: Path, correction: Correction, channel: int | None) -> None:
         """Show what a model finds now, unless the last preview is still being made or there is nothing to be seen."""
         self._is_training = True
         if self._output.layer is not None and not self._output.is_shown:  # its user removed it
@@ -63,7 +63,7 @@ class LivePreview:
         if self._is_busy or not self.is_wanted:
             return
         try:
-            field = field_of(self._viewer, correction)
+            field = field_of(self._viewer, correction, channel)
         except NotInView:  # in 3D, say: the preview pauses
             return
         self._is_busy = True

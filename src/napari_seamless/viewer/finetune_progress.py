@@ -9,6 +9,9 @@ from typing import Any
 
 Scores = Mapping[str, float]
 
+_SMOOTHING = 0.2
+"""How much of a step's loss goes into the curve at once."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -59,7 +62,7 @@ def rescued(step: int) -> Comparison:
     return Comparison(verdict=f"the weights as they were after {step:,} steps; they could not be compared")
 
 
-_NAMES = {"iou": "IoU", "ap50": "AP50", "dice": "Dice", "mean_iou": "mean IoU", "score": "score"}
+_NAMES = {"iou": "IoU", "ap50": "AP50", "ap75": "AP75", "ap_mean": "mean AP", "dice": "Dice", "mean_iou": "mean IoU"}
 
 
 def score_name(name: str) -> str:
@@ -104,6 +107,7 @@ class TrainingProgress:
         self.snapshot: Path | None = None
         self.snapshots = 0
         self.snapshot_step = 0
+        self._smooth: float | None = None
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take one event."""
@@ -111,7 +115,9 @@ class TrainingProgress:
         self.step = int(event.get("step") or self.step)
         if name in ("step", "epoch"):
             self.seconds_left = event.get("seconds_left")
-        if name == "epoch":
+        if name == "step":
+            self._add_loss(event.get("loss"))
+        elif name == "epoch" and self._smooth is None:
             self.losses.append((self.step, event.get("loss")))
         elif name == "validation":
             self.scores.append((self.step, event.get("score")))
@@ -124,6 +130,13 @@ class TrainingProgress:
             self.snapshots += 1
         elif name == "comparison":
             self.comparison = Comparison.from_event(event)
+
+    def _add_loss(self, loss: float | None) -> None:
+        """Add the loss of a single step, smoothed: batches differ, and epochs are too rare to be waited for."""
+        if loss is not None:
+            before = loss if self._smooth is None else self._smooth
+            self._smooth = before + _SMOOTHING * (loss - before)
+            self.losses.append((self.step, self._smooth))
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:

@@ -53,6 +53,8 @@ class TrainingRequest:
         Of a new model.
     seconds : float or None
         The budget; None to train until stopped.
+    channel : int or None
+        What of several channels a model is given that takes one.
     """
 
     workspaces: tuple[Path, ...]
@@ -60,6 +62,7 @@ class TrainingRequest:
     model_name: str = ""
     task: Task = "instances"
     seconds: float | None = 30.0
+    channel: int | None = None
 
     def arguments(self, out: Path) -> list[str]:
         """Return the words after ``napari-seamless`` that a person would type."""
@@ -68,7 +71,8 @@ class TrainingRequest:
         if not self.model:
             return ["train", *folders, "--task", self.task, "--out", str(out), *budget]
         data = [word for folder in folders for word in ("--workspace", folder)]
-        return ["finetune", "--model", self.model, *data, "--out", str(out), *budget]
+        channel = [] if self.channel is None else ["--channel", str(self.channel)]
+        return ["finetune", "--model", self.model, *data, *channel, "--out", str(out), *budget]
 
 
 def shell_command(arguments: Sequence[str]) -> str:
@@ -97,6 +101,8 @@ class RunRecord:
         The budget.
     trained_on : tuple of str
         The regions, for the adopted model's lineage.
+    channel : int or None
+        As it was asked for.
     decision : {"", "adopted", "discarded"}
     """
 
@@ -109,6 +115,7 @@ class RunRecord:
     workspaces: tuple[str, ...]
     seconds: float | None
     trained_on: tuple[str, ...]
+    channel: int | None = None
     decision: Decision = ""
 
 
@@ -201,6 +208,7 @@ def begin(request: TrainingRequest, workspaces: Iterable[Workspace]) -> Run:
         workspaces=tuple(str(place) for place in request.workspaces),
         seconds=request.seconds,
         trained_on=tuple(trained_on),
+        channel=request.channel,
     )
     run = Run(folder, record)
     _write(run)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_seamless.viewer.compare_panel import ComparePanel
 from napari_seamless.viewer.compare_view import CompareView
@@ -23,6 +23,7 @@ from napari_seamless.viewer.finetune_panel import FinetunePanel
 from napari_seamless.viewer.finetune_preview import LivePreview
 from napari_seamless.viewer.finetune_progress import Comparison
 from napari_seamless.viewer.finetune_run import Run, decide, model_in, new_folder, shell_command
+from napari_seamless.viewer.pages import Pages
 from napari_seamless.viewer.reporting import report
 from napari_seamless.viewer.segment_again import segment_again
 from napari_seamless.viewer.worker import Worker
@@ -75,15 +76,7 @@ class FinetuneWidget(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.form)
         column.addWidget(self.panel)
-        column.addStretch(1)
-        decision = QWidget()
-        column = QVBoxLayout(decision)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.result)
-        column.addStretch(1)
-        self.pages = QStackedWidget()
-        self.pages.addWidget(training)
-        self.pages.addWidget(decision)
+        self.pages = Pages(training, self.result)
         layout = QVBoxLayout(self)
         layout.addWidget(self.pages)
 
@@ -194,7 +187,7 @@ class FinetuneWidget(QWidget):
         run = self.control.run
         self._shown_points = (0, 0)
         self.panel.show_started(run.record.seconds if run is not None else self.form.request.seconds)
-        self.pages.setCurrentIndex(0)
+        self.pages.show_page(0)
         self._show_state()
 
     def _on_progressed(self) -> None:
@@ -207,7 +200,7 @@ class FinetuneWidget(QWidget):
     def _on_snapshot(self, model: Path) -> None:
         correction = self._correction_of(self.control.run)
         if correction is not None:
-            self.preview.update(model, correction)
+            self.preview.update(model, correction, self.control.run.record.channel)
 
     def _on_ended(self, outcome: str) -> None:
         self.preview.end()
@@ -223,7 +216,7 @@ class FinetuneWidget(QWidget):
     def _on_finished(self, run: Run, comparison: Comparison) -> None:
         self._run, self._comparison, self._after = run, comparison, run.kept
         self.result.show_result(comparison, "")
-        self.pages.setCurrentIndex(1)
+        self.pages.show_page(1)
         self._worker.fetch(partial(suggested_name, run), self.result.set_name, report)
         self._compare_field()
 
@@ -231,7 +224,7 @@ class FinetuneWidget(QWidget):
         correction = self._correction_of(self._run)
         if correction is not None and self._after is not None:
             before = Path(self._run.record.model) if self._run.record.model else None
-            self.view.compare(before, self._after, correction)
+            self.view.compare(before, self._after, correction, self._run.record.channel)
 
     def adopt(self, name: str) -> None:
         """Take the new model over."""
@@ -263,14 +256,14 @@ class FinetuneWidget(QWidget):
     def _back(self) -> None:
         self.view.remove()
         self._run = self._after = None
-        self.pages.setCurrentIndex(0)
+        self.pages.show_page(0)
         self._show_state()
 
     def _segment_again(self) -> None:
         correction = self._correction_of(self._run)
         if correction is not None and self._after is not None:
             self.view.remove()
-            segment_again(self._viewer, correction, self._after)
+            segment_again(self._viewer, correction, self._after, self._run.record.channel)
 
     def _correction_of(self, run: Run | None) -> Correction | None:
         """Return the correction that a run belongs to, if it is open: of several the one that is chosen or active."""

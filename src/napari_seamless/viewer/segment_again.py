@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from napari_seamless.viewer.correction import Correction
 
 
-def segment_again(viewer: napari.Viewer, correction: Correction, model: Path) -> None:
+def segment_again(viewer: napari.Viewer, correction: Correction, model: Path, channel: int | None) -> None:
     """Open the Segment widget, choose the image and the model in it, and press its button.
 
     What was verified stays: the widget writes into the workspace of an image that is being corrected.
@@ -26,5 +26,7 @@ def segment_again(viewer: napari.Viewer, correction: Correction, model: Path) ->
     if correction.origin.channel is not None:
         widget.images.channel_box.setCurrentIndex(correction.origin.channel)
     widget.models.add_model(model)
+    if channel is not None and widget.images.channel_box.isEnabled():
+        widget.images.channel_box.setCurrentIndex(channel)
     widget.scope.buttons["whole"].setChecked(True)
     widget.start()

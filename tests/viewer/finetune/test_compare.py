@@ -76,7 +76,7 @@ def test_discarded_model_leaves_everything_as_it_was(open_finetune, qtbot, libra
     workspace = widget.form.corrections[0].workspace
     finish(qtbot, widget)
     click(qtbot, widget.result.discard_button)
-    qtbot.waitUntil(lambda: widget.pages.currentIndex() == 0, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: widget.pages.current == 0, timeout=TIMEOUT_MS)
     assert sorted(path.name for path in library.iterdir()) == ["threshold"]
     assert Lineage(workspace.models_folder).entries() == []
     (run,) = workspace.runs_folder.iterdir()

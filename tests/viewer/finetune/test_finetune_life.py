@@ -94,7 +94,7 @@ def test_closing_the_panel_can_stop_the_training_and_its_result_waits(open_finet
     viewer.window.remove_dock_widget(widget)
     qtbot.waitUntil(lambda: not is_alive(key), timeout=TIMEOUT_MS)
     again = dock(viewer, qtbot)
-    qtbot.waitUntil(lambda: again.pages.currentIndex() == 1, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: again.pages.current == 1, timeout=TIMEOUT_MS)
     assert "IoU 0.71 → 0.83" in again.result.verdict.text()
 
 

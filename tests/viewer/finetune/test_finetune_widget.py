@@ -6,9 +6,15 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy as np
+import pytest
 from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QLineEdit, QPushButton, QRadioButton, QSlider
 
+from napari_seamless.images.write import write_array
 from napari_seamless.viewer import finetune_run
+from napari_seamless.viewer.image_choice import image_choices
+from napari_seamless.viewer.workspaces import workspaces_of
+from napari_seamless.workspace.origin import Origin
 
 from .conftest import TIMEOUT_MS, click, dock, finish
 
@@ -145,6 +151,36 @@ def test_new_model_from_scratch_is_trained_by_train(open_finetune, qtbot, fake):
     arguments = widget.form.request.arguments(Path("out"))
     folder = str(widget.form.corrections[0].workspace.folder)
     assert arguments == ["train", folder, "--task", "semantic", "--out", "out", "--until-stopped"]
+
+
+@pytest.fixture
+def two_channels(make_napari_viewer, qtbot, tmp_path, spots, library):
+    """A file whose second channel holds the spots, with corrections of labels that were made of that channel."""
+    path = tmp_path / "two.ome.zarr"
+    write_array(path, np.stack([spots * 0, spots]), "CYX", channel_names=("empty", "spots"))
+    viewer = make_napari_viewer(show=True)
+    viewer.open(path, plugin="napari-seamless")
+    workspaces = workspaces_of(viewer)
+    workspaces.start(image_choices(viewer.layers)[0], "YX")
+    qtbot.waitUntil(lambda: bool(workspaces.corrections), timeout=TIMEOUT_MS)
+    correction = workspaces.corrections[0]
+    correction.origin = Origin("threshold", str(library / "threshold"), channel=1)
+    correction.workspace.verify_region({"Y": (0, 25)})
+    return viewer
+
+
+def test_channel_that_the_labels_were_made_of_is_learned_from(two_channels, qtbot, fake):
+    widget = dock(two_channels, qtbot)
+    assert widget.form.channel_box.isVisibleTo(widget)
+    assert widget.form.channel_box.currentText() == "spots"
+    arguments = widget.form.request.arguments(Path("out"))
+    assert arguments[arguments.index("--channel") + 1] == "1"
+    finish(qtbot, widget)
+    qtbot.waitUntil(lambda: widget.view.is_shown, timeout=TIMEOUT_MS)
+    assert two_channels.layers["before | after"].data.any()
+    widget.form.model_box.setCurrentIndex(widget.form.model_box.findText("New model from scratch"))
+    assert not widget.form.channel_box.isVisibleTo(widget)
+    assert widget.form.request.channel is None
 
 
 def test_every_control_has_a_tooltip(open_finetune):

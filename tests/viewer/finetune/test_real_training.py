@@ -47,7 +47,7 @@ def test_ignorant_model_learns_and_takes_over(correct, ignorant, qtbot, spots):
     qtbot.waitUntil(lambda: len(widget.control.progress.scores) > 1, timeout=TIMEOUT_MS)
     assert longest_stall(qtbot) < LONGEST_STALL
     click(qtbot, widget.panel.stop_button)
-    qtbot.waitUntil(lambda: widget.pages.currentIndex() == 1, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: widget.pages.current == 1, timeout=TIMEOUT_MS)
     assert widget.control.progress.comparison.judged
     assert "on your validation regions: IoU" in widget.result.verdict.text()
     qtbot.waitUntil(lambda: bool(widget.result.name.text()), timeout=TIMEOUT_MS)
@@ -79,7 +79,7 @@ def test_killed_training_offers_the_weights_so_far(correct, ignorant, qtbot, spo
     click(qtbot, widget.panel.start_button)
     qtbot.waitUntil(lambda: widget.control.progress.snapshots > 0, timeout=TIMEOUT_MS)
     child.kill(widget.control.run.key)
-    qtbot.waitUntil(lambda: widget.pages.currentIndex() == 1, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: widget.pages.current == 1, timeout=TIMEOUT_MS)
     errors = [each.message for each in notifications if str(each.severity) == "error"]
     assert len(errors) == 1
     assert "ended from outside" in errors[0]
