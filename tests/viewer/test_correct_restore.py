@@ -5,16 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from npe2 import read as npe2_read
 
-from napari_seamless.errors import WorkspaceError
+from napari_seamless.errors import FileWriteError, WorkspaceError
+from napari_seamless.images.image import Image
 from napari_seamless.images.read import open_image
 from napari_seamless.images.write import write_array
+from napari_seamless.viewer.correct_opening import OpeningRequest, open_requested
+from napari_seamless.viewer.image_choice import image_choices
+from napari_seamless.viewer.layers import LayerSource
 from napari_seamless.viewer.workspaces import workspaces_of
 from napari_seamless.workspace.opening import open_workspace
 
@@ -139,6 +145,9 @@ import sys, time
 import napari
 from qtpy.QtWidgets import QApplication
 from napari_seamless.viewer.image_choice import image_choices
+from napari_seamless.viewer.correct_opening import OpeningRequest, open_requested
+from napari_seamless.viewer.image_choice import image_choices
+from napari_seamless.viewer.layers import LayerSource
 from napari_seamless.viewer.workspaces import workspaces_of
 
 viewer = napari.Viewer(show=False)
@@ -186,3 +195,76 @@ def test_killed_program_loses_at_most_two_seconds(cells, make_napari_viewer, not
     assert (row[3 : max(safe) + 1] == 9).all()
     assert (correction.workspace.verified[1, 40, 3 : max(safe) + 1] != 0).all()
     assert not row[int(strokes[-1][0]) + 4 :].any()
+
+
+def test_axes_of_earlier_corrections_count_and_new_results_go_around_them(make_napari_viewer, tmp_path, spots, qtbot):
+    path = tmp_path / "movie.tif"
+    write_array(path, np.stack([spots] * 3), "ZYX")
+    movie = replace(Image.from_array(open_image(path).data, "TYX"), path=path)
+    with open_workspace(movie) as workspace:
+        workspace.labels[1, 10:20, 10:30] = 4
+        workspace.verify_slice({"T": 1})
+    viewer = make_napari_viewer()
+    viewer.open(path, plugin="napari-seamless")
+    theirs = viewer.add_labels(np.full((3, *spots.shape), 2, np.uint8), name="theirs")
+    workspaces = workspaces_of(viewer)
+    workspaces.start(image_choices(viewer.layers)[0], "ZYX", theirs)
+    correction = the_correction(qtbot, viewer)
+    assert correction.workspace.axes == "TYX"
+    assert "stayed as it was" in correction.note
+    labels = correction.workspace.labels[:]
+    assert (labels[1, 10:20, 10:30] == 4).all()
+    assert np.count_nonzero(labels[1]) == 200
+    assert labels[0].all()
+    assert labels[2].all()
+
+
+def test_labels_stay_in_view_when_the_workspace_can_only_be_read(make_napari_viewer, cells, corrected, spots, qtbot):
+    viewer = make_napari_viewer()
+    viewer.open(cells, plugin="napari-seamless")
+    theirs = viewer.add_labels(np.full((3, *spots.shape), 2, np.uint8), name="theirs")
+    with open_workspace(open_image(cells)):
+        workspaces_of(viewer).start(image_choices(viewer.layers)[0], "ZYX", theirs)
+        correction = the_correction(qtbot, viewer)
+        assert correction.workspace.read_only
+        assert theirs.visible
+        assert theirs.editable
+        assert correction.labels_layer.data[1, 15, 15] == 4
+
+
+def test_place_that_may_not_be_written_to_is_refused_with_a_remedy(cells, monkeypatch):
+    image = open_image(cells)
+    source = LayerSource((image.data,), "ZYX")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(FileWriteError, match="choose another folder in the Correct panel"):
+        open_requested(OpeningRequest(source, cells, "cells"), lambda: False)
+    assert not cells.with_name("cells.ome.tif.seamless").exists()
+
+
+CLOSER = """
+import sys
+import napari
+from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtWidgets import QApplication
+from napari_seamless.viewer.workspaces import workspaces_of
+
+viewer = napari.Viewer(show=False)
+viewer.open(sys.argv[1], plugin="napari-seamless")
+workspaces = workspaces_of(viewer)
+while not workspaces.corrections:
+    QApplication.processEvents()
+correction = workspaces.corrections[0]
+correction.labels_layer.paint((2, 40, 40), 8)
+viewer.window._qt_window.close()
+QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+print(correction.workspace.changes, (correction.workspace.folder / "lock").exists())
+"""
+
+
+def test_closing_the_window_by_its_frame_saves_and_closes(corrected):
+    """In a process of its own: the test fixture for viewers closes them itself."""
+    process = subprocess.run(
+        [sys.executable, "-c", CLOSER, str(corrected)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert process.stdout.splitlines()[-1].endswith("False"), process.stderr
+    assert zarr.open_array(corrected / "labels", mode="r")[2, 40, 40] == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zlib
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_seamless.errors import SeamlessError
+from napari_seamless.errors import FileWriteError, SeamlessError
 from napari_seamless.viewer.layers import LayerSource, Region
 from napari_seamless.workspace.layout import ENDING, MANIFEST, check_belongs, info_of, read_info
 from napari_seamless.workspace.origin import Origin, read_origin, write_origin
@@ -82,8 +83,7 @@ def open_requested(request: OpeningRequest, should_stop: Callable[[], bool]) -> 
 
     image = image_behind(request.source, request.path)
     folder = request.folder or folder_of(image, request.name)
-    if request.folder is None and image.path is None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    _prepare(folder, is_own=request.folder is None and image.path is None)
     workspace = open_workspace(image, folder, name="" if image.path is not None else request.name)
     try:
         origin = read_origin(workspace.folder)
@@ -93,6 +93,17 @@ def open_requested(request: OpeningRequest, should_stop: Callable[[], bool]) -> 
         workspace.close()
         raise
     return workspace, origin
+
+
+def _prepare(folder: Path, *, is_own: bool) -> None:
+    """Make the folder that workspaces of images without a file lie in; refuse a place that can't be written to."""
+    if is_own:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    elif not folder.exists() and folder.parent.is_dir() and not os.access(folder.parent, os.W_OK):
+        raise FileWriteError(
+            f"your corrections can't be kept in {folder.parent}, which may not be written to: choose another folder in "
+            "the Correct panel"
+        )
 
 
 def _write_first(workspace: Workspace, labels: FirstLabels, should_stop: Callable[[], bool]) -> Origin:

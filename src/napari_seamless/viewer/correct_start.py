@@ -60,6 +60,18 @@ def axes_of(layer: napari.layers.Image, info: WorkspaceInfo) -> str:
     )
 
 
+def known_axes(image: ImageChoice, axes: str, folder: Path | None) -> str:
+    """Return the axes that an image was corrected with before, where it was; else those that were chosen now."""
+    file = path_of(image.layers[0])
+    place = folder if folder is not None or file is None else beside(file)
+    if place is None or not (place / MANIFEST).is_file():
+        return axes
+    try:
+        return axes_of(image.layers[0], read_info(place))
+    except SeamlessError:
+        return axes  # opening it says what is wrong
+
+
 class Offers:
     """Watches for images that have been corrected before.
 
@@ -91,17 +103,21 @@ class Offers:
         for layer in new:
             dropped = layer.metadata.get(METADATA_KEY, {}).get("workspace")
             file = path_of(layer)
-            if layer in self._layers and self._workspaces.of_layer(layer) is None:
-                if dropped is not None:
-                    folders[Path(dropped)] = (layer, True)
-                elif file is not None and (beside(file) / MANIFEST).is_file():
-                    folders.setdefault(beside(file), (layer, False))
+            if layer not in self._layers or self._workspaces.of_layer(layer) is not None:
+                continue
+            if dropped is not None:
+                folders[Path(dropped)] = (layer, True)
+            elif file is not None and (beside(file) / MANIFEST).is_file() and beside(file) not in self._open_folders():
+                folders.setdefault(beside(file), (layer, False))
         for folder, (layer, is_dropped) in folders.items():
             if is_dropped:
                 self.restore(layer, folder)
             elif folder not in self._offered:
                 self._offered.add(folder)
                 self._offer(layer, folder)
+
+    def _open_folders(self) -> set[Path]:
+        return {correction.workspace.folder for correction in self._workspaces.corrections}
 
     def _offer(self, layer: napari.layers.Image, folder: Path) -> None:
         message = f"'{layer.name}' has been corrected before."

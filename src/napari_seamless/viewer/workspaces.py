@@ -26,7 +26,7 @@ from napari_seamless.viewer.correct_lifetime import (
 )
 from napari_seamless.viewer.correct_new_object import take_over_new_object
 from napari_seamless.viewer.correct_opening import OpeningRequest
-from napari_seamless.viewer.correct_start import Offers
+from napari_seamless.viewer.correct_start import Offers, known_axes
 from napari_seamless.viewer.correction import Correction, same_layer, unwrapped
 from napari_seamless.viewer.image_choice import ImageChoice, image_choices
 from napari_seamless.viewer.layers import source_of
@@ -136,6 +136,7 @@ class Workspaces(QObject):
             If the labels do not belong to the image.
         """
         choice = self._whole(choice)
+        axes = known_axes(choice, axes, folder)
         labels, source = unwrapped(labels), source_of(choice.layers, axes)
         first = None if labels is None else first_labels(labels, source)
         request = OpeningRequest(source, path_of(choice.layers[0]), choice.name, folder, first)
@@ -196,7 +197,8 @@ class Workspaces(QObject):
         correction.busy = doing
 
         def end(outcome: Callable[[Any], None], value: Any) -> None:
-            correction.busy = ""
+            if correction.busy == doing:  # something else may wait behind it
+                correction.busy = ""
             if correction in self._corrections:
                 correction.refresh()
             outcome(value)
@@ -226,11 +228,12 @@ class Workspaces(QObject):
         from napari_seamless.viewer.correct_actions import bind_keys
 
         viewer = self._viewer()
-        if labels is not None and labels in viewer.layers and becomes_corrections(labels, correction.data):
+        is_written = labels is not None and not correction.workspace.read_only
+        if is_written and labels in viewer.layers and becomes_corrections(labels, correction.data):
             correction.adopt_layer(labels)
         else:
             if labels is not None:
-                labels.visible, labels.editable = False, True
+                labels.visible, labels.editable = not is_written, True
             correction.adopt_layer(viewer.add_labels(correction.data, **correction.placement))
         correction.labels_layer.name = f"{correction.name} · corrections"
         correction.adoption = Adoption(self, correction)
@@ -238,6 +241,8 @@ class Workspaces(QObject):
         for layer in correction.image_layers:
             layer.events.data.connect(self._on_image_data)
         tell_unusual(correction.workspace)
+        if is_written and correction.workspace.regions:
+            correction.note = "This image had been corrected before; what was verified then has stayed as it was."
         bind_keys(viewer)
         self._look.start()
         self.changed.emit()
@@ -247,7 +252,8 @@ class Workspaces(QObject):
     def _on_look(self) -> None:
         for correction in self._corrections:
             tell_trouble(correction)
-            if correction.look():
+            # A large change holds the workspace for moments, and is shown as a whole when it is done.
+            if not correction.busy and correction.look():
                 refresh_overlay(self._viewer(), correction)
                 self.edited.emit(correction)
 

@@ -103,9 +103,9 @@ class Storage:
 
     @property
     def changes(self) -> tuple[int, int]:
-        """How many journaled changes were ever made, and how many of them are on disk."""
-        with self.lock:
-            return self._seq, self._seq - len(self._waiting)
+        """How many journaled changes were ever made, and how many of them are on disk; never waits for the lock."""
+        made = self._seq
+        return made, made - len(self._waiting)
 
     @property
     def is_unsaved(self) -> bool:
