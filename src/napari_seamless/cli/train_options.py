@@ -103,7 +103,7 @@ TRAINING_GROUP = OptionGroup(
             ),
         ],
         "optimiser": Annotated[Literal["adamw", "sgd"], typer.Option("--optimiser", rich_help_panel=TRAINING)],
-        "learning_rate": number(TRAINING, "--learning-rate", "The highest one; SGD wants about 1e-3."),
+        "learning_rate": number(TRAINING, "--learning-rate", "The highest one; try 0.01 with SGD."),
         "encoder_rate": number(
             TRAINING, "--encoder-rate", "Factor on the learning rate of the contracting path; 0 freezes it."
         ),

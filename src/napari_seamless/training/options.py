@@ -38,8 +38,8 @@ class TrainingOptions:
     batch_size : int, optional
         Patches a step; by default 8 in 2D and 2 in 3D, fewer where the memory is small.
     optimiser : {"adamw", "sgd"}
-        "sgd" has the momentum of the U-Net paper, 0.99, by which each gradient acts a hundredfold: it wants a lower
-        learning rate.
+        "sgd" has the momentum of the U-Net paper, 0.99; a learning rate of 1e-2 is a good start for it, since gradients
+        are limited.
     learning_rate : float
         The highest one, after a warm-up and before the cosine decay to 1 % of it.
     encoder_rate : float
