@@ -134,8 +134,7 @@ class FinetuneControl(QObject):
             self._tell.start()
 
     def _on_progress(self) -> None:
-        # The first notice describes the training, which the status line does; what follows is news.
-        for notice in self.progress.notices[max(1, self._told_notices) :]:
+        for notice in self.progress.notices[self._told_notices :]:
             show_warning(notice)
         self._told_notices = len(self.progress.notices)
         self.progressed.emit()

@@ -60,7 +60,7 @@ def suggested_name(run: Run) -> str:
     taken = _taken_names(_all_lineages(run))
     stem = run.record.model_name
     if not stem:
-        stem = Path(run.record.workspaces[0]).name.removesuffix(".seamless").partition(".")[0] or "model"
+        stem = _image_name(Path(run.record.workspaces[0])).partition(".")[0].strip() or "model"
         if stem not in taken:
             return stem
     base, _, number = stem.rpartition("-")
@@ -97,6 +97,12 @@ def adopt_result(run: Run, comparison: Comparison, name: str) -> Path:
         )
     decide(run, "adopted")
     return lineages[-1].folder / name
+
+
+def _image_name(workspace: Path) -> str:
+    from napari_seamless.workspace.layout import read_info
+
+    return read_info(workspace).image_name
 
 
 def _taken_names(lineages: Iterable[Lineage]) -> set[str]:

@@ -111,6 +111,7 @@ class FinetunePanel(QWidget):
         if is_counted:
             self.bar.setValue(round(1000 * min(1.0, max(0.0, 1 - left / self._seconds))))
         self.status.setText(_status_line(progress, self._seconds, is_stopping=is_stopping))
+        self.status.setToolTip(progress.description or str(self.status.property("purpose")))
         if is_stopping:
             self.stop_button.setToolTip(_STOP_AT_ONCE)
 
@@ -134,7 +135,7 @@ def _status_line(progress: TrainingProgress, seconds: float | None, *, is_stoppi
     if is_stopping:
         return "Stopping: it saves and compares what it has learned…"
     if not progress.losses:
-        return progress.notices[-1] if progress.notices else "Starting…"
+        return progress.description or "Starting…"
     parts = [f"{progress.step:,} steps"]
     if progress.best:
         parts.append(f"best score {progress.best.get('score', 0.0):.3f}")

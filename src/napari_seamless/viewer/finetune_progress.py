@@ -9,6 +9,7 @@ from typing import Any
 
 Scores = Mapping[str, float]
 
+_DESCRIPTION = "Training on "
 _SMOOTHING = 0.2
 """How much of a step's loss goes into the curve at once."""
 
@@ -53,7 +54,8 @@ class Comparison:
 def first_model(scores: Scores) -> Comparison:
     """Return what can be said of a model that came from no other."""
     if not scores:
-        return Comparison(verdict="a first model; no region is for validation, so it could not be judged")
+        why = "no region is for validation, or it was stopped too early"
+        return Comparison(verdict=f"a first model; it could not be judged: {why}")
     return Comparison(after=scores, better=True, judged=True, verdict=f"a first model: {scores_text(scores)}")
 
 
@@ -86,6 +88,9 @@ class TrainingProgress:
     step : int
     seconds_left : float or None
     notices : list of str
+        What is worth knowing.
+    description : str
+        On what it trains, and how.
     best : mapping
         The best scores so far.
     comparison : Comparison or None
@@ -102,6 +107,7 @@ class TrainingProgress:
         self.step = 0
         self.seconds_left: float | None = None
         self.notices: list[str] = []
+        self.description = ""
         self.best: Scores = {}
         self.comparison: Comparison | None = None
         self.snapshot: Path | None = None
@@ -124,12 +130,18 @@ class TrainingProgress:
             if event.get("best"):
                 self.best = _numbers(event)
         elif name == "notice":
-            self.notices.append(str(event.get("message", "")))
+            self._add_notice(str(event.get("message", "")))
         elif name == "snapshot":
             self.snapshot, self.snapshot_step = Path(event["path"]), self.step
             self.snapshots += 1
         elif name == "comparison":
             self.comparison = Comparison.from_event(event)
+
+    def _add_notice(self, message: str) -> None:
+        if message.startswith(_DESCRIPTION):
+            self.description = message
+        else:
+            self.notices.append(message)
 
     def _add_loss(self, loss: float | None) -> None:
         """Add the loss of a single step, smoothed: batches differ, and epochs are too rare to be waited for."""

@@ -30,7 +30,7 @@ def ignorant(library: Path) -> Path:
     return ns.save_model(ns.create_model(config, task="instances", name="ignorant", seed=1), library / "ignorant")
 
 
-def test_ignorant_model_learns_and_takes_over(correct, ignorant, qtbot, spots):
+def test_ignorant_model_learns_and_takes_over(correct, ignorant, qtbot, spots, monkeypatch):
     viewer, correction = correct(regions=0, show=True)
     workspace = correction.workspace
     truth, _ = ns_labels(above_middle(spots))
@@ -43,8 +43,10 @@ def test_ignorant_model_learns_and_takes_over(correct, ignorant, qtbot, spots):
     correction.origin = Origin("ignorant", str(ignorant))
     widget = dock(viewer, qtbot)
     widget.form.budget_box.setCurrentIndex(widget.form.budget_box.findText("until stopped"))
+    monkeypatch.setattr(finetune_run, "PREVIEW_SECONDS", 1)
+    click(qtbot, widget.panel.preview_box)
     click(qtbot, widget.panel.start_button)
-    qtbot.waitUntil(lambda: len(widget.control.progress.scores) > 1, timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: bool(widget.control.progress.scores) and widget.preview.shown > 0, timeout=TIMEOUT_MS)
     assert longest_stall(qtbot) < LONGEST_STALL
     click(qtbot, widget.panel.stop_button)
     qtbot.waitUntil(lambda: widget.pages.current == 1, timeout=TIMEOUT_MS)
