@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -122,6 +121,8 @@ class FinetuneForm(QWidget):
         for correction in self.corrections:
             if correction.workspace.read_only:
                 return f"'{correction.name}' can't be learned from: {correction.workspace.read_only_reason}."
+            if correction.busy:
+                return correction.busy
         if not self._count("train"):
             return NOTHING_VERIFIED
         if self.model is not None and not self.model.usable:
@@ -145,18 +146,14 @@ class FinetuneForm(QWidget):
             self._choose_model_of_labels()
         self.show_data()
 
-    def set_models(self, found: StartingModels, chosen: Path | None = None) -> None:
-        """Offer models beside a new one; `chosen` is chosen."""
-        before = self.model_box.currentData()
+    def set_models(self, found: StartingModels) -> None:
+        """Offer models beside a new one; a model that was adopted or restored since the last call is chosen."""
+        before, last = self.model_box.currentData(), self._found
         self._found = found
         self._models = {str(model.path): model for model in found.models}
         choices = [(model.name, path) for path, model in self._models.items()]
-        set_choices(
-            self.model_box,
-            [*choices, ("New model from scratch", FROM_SCRATCH)],
-            before if chosen is None else str(chosen),
-        )
-        if before is None and chosen is None:
+        set_choices(self.model_box, [*choices, ("New model from scratch", FROM_SCRATCH)], before)
+        if last is None or last.current != found.current:
             self._choose_model_of_labels()
         self._show_model()
 

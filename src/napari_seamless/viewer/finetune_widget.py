@@ -23,6 +23,7 @@ from napari_seamless.viewer.finetune_panel import FinetunePanel
 from napari_seamless.viewer.finetune_preview import LivePreview
 from napari_seamless.viewer.finetune_progress import Comparison
 from napari_seamless.viewer.finetune_run import Run, decide, model_in, new_folder, shell_command
+from napari_seamless.viewer.model_changes import model_changes
 from napari_seamless.viewer.pages import Pages
 from napari_seamless.viewer.reporting import report
 from napari_seamless.viewer.segment_again import segment_again
@@ -83,6 +84,7 @@ class FinetuneWidget(QWidget):
     def _connect(self) -> None:
         self._workspaces.changed.connect(self._on_workspaces_changed)
         self._workspaces.edited.connect(self._on_edited)
+        model_changes().changed.connect(self._look_for_models)
         self._viewer.events.theme.connect(self._on_theme)
         self.form.changed.connect(self._show_state)
         self.panel.start.connect(self.start)
@@ -107,14 +109,14 @@ class FinetuneWidget(QWidget):
         plot = partial(importlib.import_module, "napari_seamless.viewer.curves_plot")
         self._engine.fetch(plot, self._add_curves, report)
 
-    def _look_for_models(self, chosen: Path | None = None) -> None:
+    def _look_for_models(self) -> None:
         folders = tuple(each.workspace.folder for each in self._workspaces.corrections)
         self._known_folders = set(folders)
-        self._worker.fetch(partial(starting_models, folders), partial(self._set_models, chosen), report)
+        self._worker.fetch(partial(starting_models, folders), self._set_models, report)
 
-    def _set_models(self, chosen: Path | None, found: StartingModels) -> None:
+    def _set_models(self, found: StartingModels) -> None:
         self._has_models = True
-        self.form.set_models(found, chosen)
+        self.form.set_models(found)
 
     def _add_curves(self, module: Any) -> None:
         self.panel.set_curves(module.CurvesPlot(self._viewer.theme))
@@ -242,7 +244,7 @@ class FinetuneWidget(QWidget):
     def _on_adopted(self, name: str, path: Path) -> None:
         self._after = path
         self.result.show_adopted(name)
-        self._look_for_models(chosen=path)
+        model_changes().changed.emit()
         show_info(f"The new model is '{name}' now.")
 
     def _on_discarded(self) -> None:

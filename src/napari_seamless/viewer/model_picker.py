@@ -39,6 +39,7 @@ class ModelPicker(QObject):
         self.description = text_label("description", "What the model is for, and what it is.")
         self.level = LevelControl()
         self._models: dict[Path, ModelSummary] = {}
+        self._opened: dict[Path, ModelSummary] = {}
         self._has_looked = False
         self._add_menu()
         self.model_box.currentIndexChanged.connect(self._show_model)
@@ -62,7 +63,7 @@ class ModelPicker(QObject):
         found = {model.path: model for model in models}
         default = next((path for path, model in found.items() if model.is_default), None)
         self._has_looked = True
-        self._models |= found
+        self._models = self._opened | found
         self._list_models(chosen=default if self.model is None else None)
 
     def add_model(self, path: str | Path) -> None:
@@ -73,7 +74,7 @@ class ModelPicker(QObject):
         if not model.usable:
             show_error(f"{model.path} {model.description}")
             return
-        self._models[model.path] = model
+        self._opened[model.path] = self._models[model.path] = model
         self._list_models(chosen=model.path)
 
     def show_state(self, locked: str) -> None:

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 from napari_seamless.errors import OutputExistsError
 from napari_seamless.models.members import MANIFEST_NAME
 from napari_seamless.viewer.controls import single_shot
+from napari_seamless.viewer.model_changes import model_changes
 from napari_seamless.viewer.reporting import report
 from napari_seamless.viewer.worker import Worker
 
@@ -44,6 +45,7 @@ class Imports(QObject):
     def _on_done(self, entry: LineageEntry) -> None:
         show_info(f"The model '{entry.name}' is in your library now.")
         self.done.emit(entry.name)
+        model_changes().changed.emit()
 
 
 def imports() -> Imports:

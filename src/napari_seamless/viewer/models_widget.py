@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_seamless.viewer.controls import describe, set_available, single_shot
+from napari_seamless.viewer.model_changes import model_changes
 from napari_seamless.viewer.models_actions import (
     bring_back,
     delete,
@@ -78,6 +79,7 @@ class ModelsWidget(QWidget):
         self._items: dict[tuple[str, str], QTreeWidgetItem] = {}
         self._folders: tuple[Path, ...] = ()
         self._is_busy = False
+        self._next = ""
         self.list = QTreeWidget()
         self.list.setObjectName("models")
         self.list.setHeaderHidden(True)
@@ -109,7 +111,8 @@ class ModelsWidget(QWidget):
     def _connect(self) -> None:
         self.list.currentItemChanged.connect(self._show_state)
         self._workspaces.changed.connect(self._on_workspaces_changed)
-        imports().done.connect(self.refresh)
+        imports().done.connect(self.choose_next)
+        model_changes().changed.connect(self.refresh)
         buttons = self.buttons
         buttons["default"].clicked.connect(lambda: self._do(make_default, "is used by default now"))
         buttons["restore"].clicked.connect(lambda: self._do(use_again, "is in use again"))
@@ -128,10 +131,14 @@ class ModelsWidget(QWidget):
         item = self.list.currentItem()
         return None if item is None else self._rows.get(item.data(0, Qt.ItemDataRole.UserRole))
 
-    def refresh(self, chosen: str = "") -> None:
-        """Look at the disk; `chosen` is the name of the model to show afterwards."""
+    def refresh(self) -> None:
+        """Look at the disk."""
         self._folders = tuple(each.workspace.folder for each in self._workspaces.corrections)
-        self._worker.fetch(partial(all_models, self._folders), partial(self._show, chosen), report)
+        self._worker.fetch(partial(all_models, self._folders), self._show, report)
+
+    def choose_next(self, name: str) -> None:
+        """Choose a model when the list is up to date again."""
+        self._next = name
 
     def choose(self, name: str) -> None:
         """Choose a model by its name; of several with that name, the first in the list."""
@@ -140,7 +147,8 @@ class ModelsWidget(QWidget):
                 self.list.setCurrentItem(item)
                 return
 
-    def _show(self, chosen: str, rows: list[ModelRow]) -> None:
+    def _show(self, rows: list[ModelRow]) -> None:
+        chosen, self._next = self._next, ""
         before = None if self.row is None else self.row.key
         self._rows = {row.key: row for row in rows}
         self._items = {}
@@ -187,7 +195,8 @@ class ModelsWidget(QWidget):
         def on_done(_: Any) -> None:
             self._is_busy = False
             show_info(f"'{row.name}' {outcome}.")
-            self.refresh(chosen or row.name)
+            self.choose_next(chosen or row.name)
+            model_changes().changed.emit()
 
         def on_error(error: BaseException) -> None:
             self._is_busy = False

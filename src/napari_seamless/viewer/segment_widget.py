@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 from napari_seamless.errors import SeamlessError
 from napari_seamless.viewer.controls import combo, set_available, set_choices, side_by_side, single_shot, stacked
 from napari_seamless.viewer.image_picker import ImagePicker
+from napari_seamless.viewer.model_changes import model_changes
 from napari_seamless.viewer.model_picker import ModelPicker
 from napari_seamless.viewer.napari_versions import camera_of
 from napari_seamless.viewer.output_control import OutputControl
@@ -85,6 +86,7 @@ class SegmentWidget(QWidget):
         for control in (self.images, self.models, self.scope, self.output):
             control.changed.connect(self._on_changed)
         self.device.currentIndexChanged.connect(self._on_changed)
+        model_changes().changed.connect(self._look_for_models)
         self.images.layer_removed.connect(self.run.layer_removed)
         self.planner.due.connect(self._plan)
         self.planner.planned.connect(self._on_planned)
@@ -100,8 +102,11 @@ class SegmentWidget(QWidget):
 
     def _look_around(self) -> None:
         """Look for models and devices, which takes a moment."""
-        self._worker.fetch(models, self.models.set_models, self._on_error)
+        self._look_for_models()
         self._worker.fetch(devices, self._list_devices, self._on_error)
+
+    def _look_for_models(self) -> None:
+        self._worker.fetch(models, self.models.set_models, self._on_error)
 
     def event(self, event: QEvent) -> bool:
         """Stop when the dock is closed: napari then takes the widget out of it, but may keep it."""

@@ -100,6 +100,25 @@ def test_taken_name_is_refused_and_nothing_is_decided(open_finetune, qtbot, libr
     qtbot.waitUntil(lambda: "Adopted" in widget.result.verdict.text(), timeout=TIMEOUT_MS)
 
 
+def test_any_ancestor_is_used_again(open_finetune, qtbot):
+    viewer, widget = open_finetune()
+    _, models = viewer.window.add_plugin_dock_widget("napari-seamless", "Models")
+    for name in ("threshold-2", "threshold-3"):
+        finish(qtbot, widget)
+        qtbot.waitUntil(lambda name=name: widget.result.name.text() == name, timeout=TIMEOUT_MS)
+        click(qtbot, widget.result.adopt_button)
+        qtbot.waitUntil(lambda name=name: widget.form.model.name == name, timeout=TIMEOUT_MS)
+        click(qtbot, widget.result.back_button)
+    workspace = widget.form.corrections[0].workspace
+    assert [entry.name for entry in Lineage(workspace.models_folder).ancestors("threshold-3")] == ["threshold-2"]
+    qtbot.waitUntil(lambda: (str(workspace.models_folder), "threshold-3") in models._items, timeout=TIMEOUT_MS)
+    models.list.setCurrentItem(models._items[str(workspace.models_folder), "threshold-2"])
+    assert "threshold" in models.card.toPlainText()
+    click(qtbot, models.buttons["restore"])
+    qtbot.waitUntil(lambda: widget.form.model.name == "threshold-2", timeout=TIMEOUT_MS)
+    assert Lineage(workspace.models_folder).current == "threshold-2"
+
+
 def test_scores_of_both_models_are_in_the_table(open_finetune, qtbot):
     _, widget = open_finetune()
     finish(qtbot, widget)
