@@ -8,7 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QLineEdit, QPushButton, QRadioButton, QSlider
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QRadioButton,
+    QSlider,
+)
 
 from napari_seamless.images.write import write_array
 from napari_seamless.viewer import finetune_run
@@ -181,6 +191,32 @@ def test_channel_that_the_labels_were_made_of_is_learned_from(two_channels, qtbo
     widget.form.model_box.setCurrentIndex(widget.form.model_box.findText("New model from scratch"))
     assert not widget.form.channel_box.isVisibleTo(widget)
     assert widget.form.request.channel is None
+
+
+def test_all_text_fits_a_small_window(open_finetune, qtbot):
+    viewer, widget = open_finetune(show=True)
+    viewer.window.resize(1280, 800)
+    widget.form.model_box.setCurrentIndex(widget.form.model_box.findText("New model from scratch"))
+    qtbot.wait(50)
+    assert cut_off(widget) == []
+    finish(qtbot, widget)
+    qtbot.waitUntil(lambda: widget.view.is_shown, timeout=TIMEOUT_MS)
+    qtbot.wait(50)
+    assert cut_off(widget) == []
+
+
+def cut_off(widget) -> list[str]:
+    """Return the sentences and captions that have less room than they need."""
+    found = []
+    for text in widget.findChildren(QLabel):
+        needed = text.heightForWidth(text.width()) if text.wordWrap() else text.sizeHint().height()
+        if text.isVisible() and (text.height() < needed or not (text.wordWrap() or fits(text))):
+            found.append(text.text())
+    return found + [button.text() for button in widget.findChildren(QAbstractButton) if not fits(button)]
+
+
+def fits(control) -> bool:
+    return not control.isVisible() or control.width() >= control.minimumSizeHint().width()
 
 
 def test_every_control_has_a_tooltip(open_finetune):
