@@ -160,7 +160,7 @@ class Session:
         wait_until(lambda: not widget.control.is_running or time.monotonic() > halfway)
         self.shoot("4-training")
         wait_until(lambda: not widget.control.is_running)
-        if widget.pages.currentIndex() != 1:
+        if widget.pages.current != 1:
             raise RuntimeError(f"there is no model to adopt: {widget.panel.status.text()}")
         wait_until(lambda: bool(widget.result.name.text()) and (widget.view.is_shown or "…" not in widget.view.state))
 
