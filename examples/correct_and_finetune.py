@@ -24,7 +24,7 @@ from qtpy.QtWidgets import QApplication
 
 import napari_seamless as ns
 from napari_seamless.images.write import write_array
-from napari_seamless.viewer.workspaces import workspaces_of
+from napari_seamless.viewer.correct.workspaces import workspaces_of
 
 SIDE = 256
 N_CORRECTED = 3

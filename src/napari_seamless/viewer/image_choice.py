@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_seamless.viewer.files.reader import name_of
 from napari_seamless.viewer.layers import METADATA_KEY, UNCERTAINTY_KIND, full_resolution
-from napari_seamless.viewer.reader import name_of
 
 if TYPE_CHECKING:
     import napari.layers

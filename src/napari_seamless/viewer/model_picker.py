@@ -11,8 +11,8 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QMenu
 
 from napari_seamless.viewer.controls import combo, more_button, set_available, set_choices, text_label
-from napari_seamless.viewer.level_control import LevelControl
 from napari_seamless.viewer.model_choice import description_of, level_reason
+from napari_seamless.viewer.segment.level_control import LevelControl
 
 if TYPE_CHECKING:
     from napari_seamless.models.library import ModelSummary

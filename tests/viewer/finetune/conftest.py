@@ -15,10 +15,11 @@ import tifffile
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox
 
-from napari_seamless.viewer import child as child_module
-from napari_seamless.viewer import finetune_closing, finetune_run
+from napari_seamless.viewer.correct.workspaces import workspaces_of
+from napari_seamless.viewer.finetune import child as child_module
+from napari_seamless.viewer.finetune import closing as finetune_closing
+from napari_seamless.viewer.finetune import run as finetune_run
 from napari_seamless.viewer.image_choice import image_choices
-from napari_seamless.viewer.workspaces import workspaces_of
 from napari_seamless.workspace.origin import Origin
 
 from ..conftest import TIMEOUT_MS

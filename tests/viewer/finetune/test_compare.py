@@ -7,8 +7,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 import napari_seamless as ns
-from napari_seamless.viewer.compare_view import LAYER_NAME, with_ids_of
-from napari_seamless.viewer.finetune_progress import Comparison
+from napari_seamless.viewer.finetune.compare_view import LAYER_NAME, with_ids_of
+from napari_seamless.viewer.finetune.progress import Comparison
 from napari_seamless.workspace.lineage import Lineage
 
 from ..conftest import above_middle, save_threshold_model

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_seamless.viewer import finetune_run
-from napari_seamless.viewer.child import is_alive
+from napari_seamless.viewer.correct.workspaces import workspaces_of
+from napari_seamless.viewer.finetune import run as finetune_run
+from napari_seamless.viewer.finetune.child import is_alive
 from napari_seamless.viewer.image_choice import image_choices
-from napari_seamless.viewer.workspaces import workspaces_of
 
 from ..conftest import TIMEOUT_MS, above_middle
 from .conftest import LONGEST_STALL, click, dock, longest_stall

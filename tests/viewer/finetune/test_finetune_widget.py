@@ -21,9 +21,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_seamless.images.write import write_array
-from napari_seamless.viewer import finetune_run
+from napari_seamless.viewer.correct.workspaces import workspaces_of
+from napari_seamless.viewer.finetune import run as finetune_run
 from napari_seamless.viewer.image_choice import image_choices
-from napari_seamless.viewer.workspaces import workspaces_of
 from napari_seamless.workspace.origin import Origin
 
 from .conftest import TIMEOUT_MS, click, dock, finish

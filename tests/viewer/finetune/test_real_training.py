@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import napari_seamless as ns
-from napari_seamless.viewer import child, finetune_run
+from napari_seamless.viewer.finetune import child
+from napari_seamless.viewer.finetune import run as finetune_run
 from napari_seamless.workspace.lineage import Lineage
 from napari_seamless.workspace.origin import Origin
 
