@@ -19,7 +19,7 @@ from napari_seamless.viewer.correct.correction import Correction
 from napari_seamless.viewer.correct.workspaces import workspaces_of
 from napari_seamless.viewer.image_choice import image_choices
 
-from .conftest import TIMEOUT_MS
+from ..conftest import TIMEOUT_MS
 
 LEFT = Qt.MouseButton.LeftButton
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier

@@ -19,7 +19,7 @@ from napari_seamless.viewer.image_choice import image_choices
 from napari_seamless.workspace.origin import Origin
 from napari_seamless.workspace.uncertainty_file import UNCERTAINTY, read_map
 
-from .conftest import TIMEOUT_MS
+from ..conftest import TIMEOUT_MS
 
 DARK, UNSURE, BRIGHT = 0, 100, 200
 """What the model of these tests is sure of, and the grey value exactly between, of which it knows nothing."""

@@ -24,7 +24,7 @@ from napari_seamless.viewer.image_choice import image_choices
 from napari_seamless.viewer.layers import LayerSource
 from napari_seamless.workspace.opening import open_workspace
 
-from .conftest import TIMEOUT_MS
+from ..conftest import TIMEOUT_MS
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 from napari_seamless.images.write import write_array
 from napari_seamless.viewer.correct.workspaces import workspaces_of
 
-from .conftest import TIMEOUT_MS, above_middle, save_threshold_model
+from ..conftest import TIMEOUT_MS, above_middle, save_threshold_model
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ from napari_seamless.viewer.correct.output import Delivery
 from napari_seamless.viewer.correct.workspaces import Workspaces
 from napari_seamless.viewer.image_choice import image_choices
 
-from .conftest import TIMEOUT_MS
+from ..conftest import TIMEOUT_MS
 
 SHAPE = (3, 24, 32)
 BULK = ("Segment with fake", "Clear", "Verify slice", "Unverify slice", "Unverify edit", "Unverify box")

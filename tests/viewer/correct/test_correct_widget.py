@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QTableWidget
 
 from napari_seamless.images.write import write_array
 
-from .conftest import TIMEOUT_MS
+from ..conftest import TIMEOUT_MS
 
 LEFT = Qt.MouseButton.LeftButton
 

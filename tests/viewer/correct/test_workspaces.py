@@ -17,7 +17,7 @@ from napari_seamless.viewer.correct.correction import Correction
 from napari_seamless.viewer.correct.workspaces import Workspaces, workspaces_of
 from napari_seamless.viewer.image_choice import image_choices
 
-from .conftest import TIMEOUT_MS
+from ..conftest import TIMEOUT_MS
 
 Start = Callable[..., Correction]
 

@@ -26,7 +26,7 @@ from ..conftest import TIMEOUT_MS
 
 LONGEST_STALL = 0.2 if os.environ.get("CI") else 0.1
 
-FAKE = Path(__file__).parent.parent / "fake_finetune.py"
+FAKE = Path(__file__).with_name("fake_finetune.py")
 
 
 @pytest.fixture(autouse=True)

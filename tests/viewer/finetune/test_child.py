@@ -13,7 +13,7 @@ from napari_seamless.errors import TrainingError
 from napari_seamless.viewer.finetune import child as child_module
 from napari_seamless.viewer.finetune.child import Child, EventFile, ProcessKey, is_alive, kill, start_process
 
-from .conftest import TIMEOUT_MS, save_threshold_model
+from ..conftest import TIMEOUT_MS, save_threshold_model
 
 ENDED_AT_ONCE = "exit code" if sys.platform == "win32" else "SIGKILL"
 FAKE = Path(__file__).with_name("fake_finetune.py")

@@ -16,7 +16,7 @@ from napari_seamless.viewer.files.reader import get_reader
 from napari_seamless.viewer.models import importing as models_import
 from napari_seamless.viewer.models.importing import imports, is_model
 
-from .conftest import TIMEOUT_MS, save_threshold_model
+from ..conftest import TIMEOUT_MS, save_threshold_model
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
-from .conftest import TIMEOUT_MS, above_middle
+from ..conftest import TIMEOUT_MS, above_middle
 
 
 @pytest.fixture

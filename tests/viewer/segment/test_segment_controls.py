@@ -19,7 +19,7 @@ import napari_seamless as ns
 from napari_seamless.models.library import BUNDLED_MODELS, list_models, set_default_model
 from napari_seamless.models.price_list import LevelPrice
 
-from .conftest import TIMEOUT_MS, save_threshold_model
+from ..conftest import TIMEOUT_MS, save_threshold_model
 
 
 def test_estimate_says_what_the_chosen_part_takes(open_dock, spots, qtbot):

@@ -9,7 +9,7 @@ from skimage.measure import label
 import napari_seamless as ns
 from napari_seamless.images.write import write_array
 
-from .conftest import above_middle, save_threshold_model
+from ..conftest import above_middle, save_threshold_model
 
 
 def test_labels_have_values_type_place_and_origin(open_dock, segment_and_wait, spots, library):
