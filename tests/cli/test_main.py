@@ -60,7 +60,6 @@ def test_debug_shows_the_traceback(
         (),
         ("segmnt",),
         ("segment", "image.tif"),
-        ("segment", "image.tif", "out.tif"),
         ("segment", "image.tif", "out.tif", "--model", "m", "--level", "deep"),
         ("segment", "image.tif", "out.tif", "--model", "m", "--tile-size", "big"),
         ("segment", "image.tif", "out.tif", "--model", "m", "--halo", "-3"),
