@@ -1,7 +1,8 @@
 """Stands in for ``napari-seamless finetune`` where a test is about the viewer: the same events, in no time.
 
 The environment variable FAKE_FINETUNE says how it behaves: nothing for a run that ends well, ``slow`` for one that goes
-on until it is interrupted, ``deaf`` for one that ignores that, ``crash``, ``refuse``, ``worse`` and ``unjudged``.
+on until it is interrupted, ``deaf`` for one that ignores that, ``crash``, ``crash early`` for one that has shown no
+weights by then, ``refuse``, ``worse`` and ``unjudged``. What does not end well leaves a checkpoint, and goes on from it.
 """
 
 from __future__ import annotations
@@ -45,16 +46,26 @@ def copy_model(place: str) -> None:
     shutil.copytree(source, place)
 
 
+def checkpoint() -> Path:
+    return Path(f"{option('--out')}.checkpoint.safetensors")
+
+
 def train() -> None:
-    for epoch in range(1, EPOCHS + 1):
+    first = 1
+    if "--resume" in sys.argv:
+        first = int(checkpoint().read_text()) + 1
+        tell("notice", message=f"Going on from step {10 * (first - 1)}.")
+    for epoch in range(first, EPOCHS + 1):
         tell("epoch", epoch=epoch, step=10 * epoch, loss=1.0 / epoch, seconds_left=float(EPOCHS - epoch))
         if BEHAVIOUR != "unjudged":
             score = 1.0 - 1.0 / (epoch + 1)
             tell("validation", epoch=epoch, step=10 * epoch, best=True, score=score, iou=score)
-        if option("--preview") and epoch == 1:
+        if epoch % 2 == 0:
+            checkpoint().write_text(str(epoch))
+        if option("--preview") and epoch == 1 and BEHAVIOUR != "crash early":
             copy_model(option("--preview"))
             tell("snapshot", step=10, path=option("--preview"))
-        if BEHAVIOUR == "crash" and epoch == 3:
+        if BEHAVIOUR.startswith("crash") and epoch == 3:
             say("Traceback: out of luck", sys.stderr)
             os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
         if stopped:
@@ -99,6 +110,9 @@ def main() -> int:
     say("not an event", sys.stdout)
     train()
     copy_model(option("--out"))
+    Path(f"{option('--out')}.curves.csv").write_text("epoch,step\n")
+    if not stopped:
+        checkpoint().unlink(missing_ok=True)
     tell("written", path=option("--out"))
     compare()
     tell("done", seconds=1.0, stopped=stopped)

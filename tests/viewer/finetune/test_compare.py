@@ -42,8 +42,7 @@ def test_better_model_is_adopted_with_its_lineage(open_finetune, qtbot, library)
         assert entry.adopted
     assert Lineage(workspace.models_folder).current == "mine"
     (run,) = workspace.runs_folder.iterdir()
-    assert not (run / "model").exists()
-    assert (run / "events.jsonl").exists()
+    assert sorted(path.name for path in run.iterdir()) == ["model.curves.csv", "run.json"]
     qtbot.waitUntil(lambda: widget.form.model is not None and widget.form.model.name == "mine", timeout=TIMEOUT_MS)
     click(qtbot, widget.result.back_button)
     assert widget.panel.start_button.isEnabled()
@@ -80,7 +79,7 @@ def test_discarded_model_leaves_everything_as_it_was(open_finetune, qtbot, libra
     assert sorted(path.name for path in library.iterdir()) == ["threshold"]
     assert Lineage(workspace.models_folder).entries() == []
     (run,) = workspace.runs_folder.iterdir()
-    assert sorted(path.name for path in run.iterdir()) == ["events.jsonl", "log.txt", "run.json"]
+    assert sorted(path.name for path in run.iterdir()) == ["model.curves.csv", "run.json"]
     assert LAYER_NAME not in viewer.layers
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from napari_seamless.viewer.correct.workspaces import workspaces_of
-from napari_seamless.viewer.finetune import run as finetune_run
 from napari_seamless.viewer.finetune.child import is_alive
+from napari_seamless.viewer.finetune.run_folder import tidy, undecided
 from napari_seamless.viewer.image_choice import image_choices
 
 from ..conftest import TIMEOUT_MS, above_middle
@@ -153,4 +153,6 @@ def test_run_of_a_newer_program_is_left_alone(open_finetune, qtbot):
     runs = widget.form.corrections[0].workspace.runs_folder
     (runs / "2030-01-01_000000").mkdir()
     (runs / "2030-01-01_000000" / "run.json").write_text('{"unknown": 1}')
-    assert finetune_run.undecided(runs) == []
+    assert undecided(runs) == []
+    tidy(runs)
+    assert (runs / "2030-01-01_000000" / "run.json").exists()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import napari_seamless as ns
+from napari_seamless.training.checkpoint import read_checkpoint
 from napari_seamless.viewer.finetune import child
 from napari_seamless.viewer.finetune import run as finetune_run
 from napari_seamless.workspace.lineage import Lineage
@@ -72,6 +75,42 @@ def ns_labels(mask: np.ndarray) -> tuple[np.ndarray, int]:
     from scipy.ndimage import label
 
     return label(mask)
+
+
+def test_killed_training_goes_on_from_its_checkpoint(correct, ignorant, qtbot, monkeypatch):
+    monkeypatch.setattr(finetune_run, "CHECKPOINT_SECONDS", 0.1)
+    monkeypatch.setattr(finetune_run, "PREVIEW_SECONDS", 60)
+    viewer, correction = correct(regions=2)
+    correction.origin = Origin("ignorant", str(ignorant))
+    widget = dock(viewer, qtbot)
+    widget.form.budget_box.setItemData(0, 8.0)
+    widget.form.budget_box.setCurrentIndex(0)
+    click(qtbot, widget.panel.start_button)
+    qtbot.waitUntil(
+        lambda: bool(widget.control.progress.step) and reached(widget.control.run) > 0,
+        timeout=TIMEOUT_MS,
+    )
+    run = widget.control.run
+    os.kill(run.key.pid, signal.SIGKILL)
+    qtbot.waitUntil(lambda: widget.pages.current == 1, timeout=TIMEOUT_MS)
+    step = reached(run)
+    assert step > 0
+    click(qtbot, widget.result.go_on_button)
+    with qtbot.waitSignal(widget.control.finished, timeout=2 * TIMEOUT_MS):
+        pass
+    assert "Going on from step" in widget.control.progress.description
+    assert int(widget.control.progress.description.split("step ")[1].partition(",")[0]) == step
+    assert widget.control.progress.step > step
+    assert not widget.control.run.can_go_on
+    assert widget.control.progress.comparison.judged
+    history = (run.folder / "model.curves.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in history[1:]] == [str(epoch) for epoch in range(1, len(history))]
+
+
+def reached(run) -> int:
+    """Return the step that a run's checkpoint was written at; 0 without one."""
+    path = run.folder / "model.checkpoint.safetensors"
+    return read_checkpoint(path).facts["run"]["step"] if path.exists() else 0
 
 
 def test_killed_training_offers_the_weights_so_far(correct, ignorant, qtbot, spots, notifications, monkeypatch):

@@ -71,7 +71,7 @@ def command_of(arguments: Sequence[str]) -> list[str]:
 
 
 def start_process(command: Sequence[str], events: Path, log: Path) -> ProcessKey:
-    """Start a command whose standard output goes to `events` and whose standard error goes to `log`. Any thread.
+    """Start a command whose standard output is added to `events` and whose standard error to `log`. Any thread.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def start_process(command: Sequence[str], events: Path, log: Path) -> ProcessKey
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
     try:
-        with events.open("wb") as output, log.open("wb") as errors:
+        with events.open("ab") as output, log.open("ab") as errors:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment, **apart
             )

@@ -36,6 +36,7 @@ _MODES: tuple[tuple[Mode, str, str], ...] = (
 )
 _ADOPT = "Keep the new model, under this name, in the workspace and in your library of models."
 _ADOPTED = "It is adopted already."
+_NO_WEIGHTS = "There are no weights yet that could be looked at or adopted: go on with the training, or discard it."
 _STEPS_OF_WIPE = 200
 
 
@@ -46,7 +47,7 @@ class ComparePanel(QWidget):
     -------
     adopt
         The name for the new model.
-    discard, compare, segment_again, back
+    go_on, discard, compare, segment_again, back
         The buttons.
 
     Parameters
@@ -55,6 +56,7 @@ class ComparePanel(QWidget):
     """
 
     adopt = Signal(str)
+    go_on = Signal()
     discard = Signal()
     compare = Signal()
     segment_again = Signal()
@@ -65,6 +67,8 @@ class ComparePanel(QWidget):
         self._view = view
         self._comparison = Comparison()
         self._is_adopted = False
+        self._can_go_on = False
+        self._has_model = True
         self._busy = ""
         self.verdict = text_label("verdict", "How the new model does beside the one it started from.")
         self.verdict.setStyleSheet("font-weight: bold")
@@ -78,6 +82,11 @@ class ComparePanel(QWidget):
         describe(self.name, "What the new model will be called.")
         self.adopt_button = _button("Adopt", "adopt", _ADOPT)
         self.discard_button = _button("Discard", "discard", "Delete the new model; everything stays as it was.")
+        self.go_on_button = _button(
+            "Go on training",
+            "go_on",
+            "The training was interrupted: go on from where it last saved everything, for the rest of its time.",
+        )
         self.anyway = QCheckBox("Adopt anyway")
         self.anyway.setObjectName("adopt_anyway")
         describe(self.anyway, "Allow to adopt a model that is not known to be better.")
@@ -113,6 +122,7 @@ class ComparePanel(QWidget):
             column.addWidget(part) if isinstance(part, QWidget) else column.addLayout(part)
         column.addLayout(_row(self.adopt_button, self.discard_button))
         column.addWidget(self.anyway)
+        column.addWidget(self.go_on_button)
         column.addLayout(_row(self.again_button, self.back_button))
 
     def _connect(self) -> None:
@@ -120,15 +130,19 @@ class ComparePanel(QWidget):
         self.field_button.clicked.connect(self.compare)
         self.adopt_button.clicked.connect(lambda: self.adopt.emit(self.name.text().strip()))
         self.discard_button.clicked.connect(self.discard)
+        self.go_on_button.clicked.connect(self.go_on)
         self.again_button.clicked.connect(self.segment_again)
         self.back_button.clicked.connect(self.back)
         self.anyway.toggled.connect(self.show_state)
         self.name.textChanged.connect(self.show_state)
         self._view.changed.connect(self.show_state)
 
-    def show_result(self, comparison: Comparison, name: str) -> None:
-        """Show what a training came to; `name` is suggested for the model."""
+    def show_result(
+        self, comparison: Comparison, name: str, *, can_go_on: bool = False, has_model: bool = True
+    ) -> None:
+        """Show what a training came to; `name` is suggested for the model, if there is one."""
         self._comparison, self._is_adopted, self._busy = comparison, False, ""
+        self._can_go_on, self._has_model = can_go_on, has_model
         self.verdict.setText(_sentence(comparison.verdict))
         _fill(self.table, comparison)
         self.name.setText(name)
@@ -162,16 +176,23 @@ class ComparePanel(QWidget):
         """Enable what can be done now; let everything else say why not."""
         reason = self.reason_against
         locked = self._busy or (_ADOPTED if self._is_adopted else "")
-        self.anyway.setVisible(bool(reason) and not self._is_adopted)
+        missing = "" if self._has_model else _NO_WEIGHTS
+        self.anyway.setVisible(bool(reason) and not self._is_adopted and not missing)
         set_available(self.anyway, locked)
         unnamed = "" if self.name.text().strip() else "Give the model a name."
-        set_available(self.adopt_button, locked or (reason if not self.anyway.isChecked() else "") or unnamed)
+        against = missing or (reason if not self.anyway.isChecked() else "") or unnamed
+        set_available(self.adopt_button, locked or against)
         set_available(self.discard_button, locked)
-        set_available(self.name, locked)
+        set_available(self.name, locked or missing)
+        set_available(self.field_button, missing)
+        self.go_on_button.setVisible(self._can_go_on and not self._is_adopted)
+        set_available(self.go_on_button, self._busy)
         for button in (self.again_button, self.back_button):
             button.setVisible(self._is_adopted)
             set_available(button, self._busy)
-        nothing = "" if self._view.is_shown else (self._view.state or "Press 'This field' to run both models.")
+        nothing = (
+            "" if self._view.is_shown else (missing or self._view.state or "Press 'This field' to run both models.")
+        )
         for mode, button in self.modes.items():
             set_available(button, nothing)
             with QSignalBlocker(button):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,15 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_seamless.viewer.controls import single_shot
 from napari_seamless.viewer.finetune.child import Child, Ending
-from napari_seamless.viewer.finetune.progress import Comparison, TrainingProgress, first_model, rescued
-from napari_seamless.viewer.finetune.run import Run, TrainingRequest, begin, undecided
+from napari_seamless.viewer.finetune.progress import (
+    Comparison,
+    TrainingProgress,
+    first_model,
+    rescued,
+    without_weights,
+)
+from napari_seamless.viewer.finetune.run import TrainingRequest, begin, go_on
+from napari_seamless.viewer.finetune.run_folder import Run, undecided
 from napari_seamless.viewer.reporting import report
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ class FinetuneControl(QObject):
     snapshot
         Where the present weights are.
     finished
-        A `Run` and its `Comparison`: there is a model to decide about.
+        A `Run` and its `Comparison`: there is a model, or an interrupted run, to decide about.
     ended
         One line on how the training ended, whether there is a model or not.
 
@@ -75,9 +82,22 @@ class FinetuneControl(QObject):
 
     def start(self, request: TrainingRequest, workspaces: Sequence[Workspace]) -> None:
         """Start a training; `started` and `ended` tell what becomes of it."""
+        self._begin(partial(begin, request, tuple(workspaces)), self._on_not_begun)
+
+    def go_on(self, run: Run, workspaces: Sequence[Workspace]) -> None:
+        """Go on with a training that was interrupted; without success it is offered for a decision again."""
+
+        def on_error(error: BaseException) -> None:
+            self._on_not_begun(error)
+            self.finished.emit(run, comparison)
+
+        comparison = self._comparison(run)
+        self._begin(partial(go_on, run, tuple(workspaces)), on_error)
+
+    def _begin(self, start: Callable[[], Run], on_error: Callable[[BaseException], None]) -> None:
         self._is_starting, self._stop_wanted = True, False
         self.run, self.progress = None, TrainingProgress()
-        self._worker.fetch(partial(begin, request, tuple(workspaces)), self._on_begun, self._on_not_begun)
+        self._worker.fetch(start, self._on_begun, on_error)
         self.started.emit()
 
     def stop(self) -> None:
@@ -100,6 +120,10 @@ class FinetuneControl(QObject):
         if not self.is_running and runs not in self._looked:
             self._looked.add(runs)
             self._worker.fetch(partial(undecided, runs), self._on_found, report)
+
+    def look_again(self) -> None:
+        """Let `look_for` look once more, now that a decision was made."""
+        self._looked.clear()
 
     def _on_found(self, runs: Sequence[Run]) -> None:
         if runs and not self.is_running:
@@ -147,14 +171,17 @@ class FinetuneControl(QObject):
         run = self.run
         if ending.message:
             kept = "\nThe weights that it had saved on the way are kept." if run.kept is not None else ""
-            show_error(f"{ending.message}{kept}")
-        if run.kept is None:
+            left = "\nIt can go on from where it last saved everything." if run.can_go_on else ""
+            show_error(f"{ending.message}{kept}{left}")
+        if run.kept is None and not run.can_go_on:
             self.ended.emit(ending.message.partition("\n")[0] or _NOTHING_KEPT)
             return
         self.ended.emit("Stopped." if ending.stopped else "Done." if not ending.message else "")
         self.finished.emit(run, self._comparison(run))
 
     def _comparison(self, run: Run) -> Comparison:
+        if run.kept is None:
+            return without_weights(self.progress.step)
         if run.kept != run.model:
             return rescued(self.progress.snapshot_step)
         if self.progress.comparison is not None:

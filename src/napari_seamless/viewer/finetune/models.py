@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from napari_seamless.errors import OutputExistsError
 from napari_seamless.viewer.finetune.progress import Comparison
-from napari_seamless.viewer.finetune.run import Run, decide
+from napari_seamless.viewer.finetune.run_folder import Run, decide
 
 if TYPE_CHECKING:
     from napari_seamless.models.library import ModelSummary

@@ -115,6 +115,11 @@ class FinetunePanel(QWidget):
         if is_stopping:
             self.stop_button.setToolTip(_STOP_AT_ONCE)
 
+    def clear_curves(self) -> None:
+        """Begin the curves anew."""
+        if self.curves is not None:
+            self.curves.clear()
+
     def show_curves(self, progress: TrainingProgress, first_loss: int, first_score: int) -> None:
         """Add points to the curves: losses and scores from these numbers on."""
         if self.curves is not None:

@@ -9,7 +9,10 @@ from typing import Any
 
 Scores = Mapping[str, float]
 
-_DESCRIPTION = "Training on "
+RESUMED = "resumed"
+"""The event that stands between what an interrupted run said and what it says when it goes on."""
+
+_DESCRIPTIONS = ("Training on ", "Going on from ")
 _SMOOTHING = 0.2
 """How much of a step's loss goes into the curve at once."""
 
@@ -64,6 +67,11 @@ def rescued(step: int) -> Comparison:
     return Comparison(verdict=f"the weights as they were after {step:,} steps; they could not be compared")
 
 
+def without_weights(step: int) -> Comparison:
+    """Return what can be said of a run that was interrupted before there were weights to look at."""
+    return Comparison(verdict=f"interrupted after {step:,} steps, before there were weights to look at")
+
+
 _NAMES = {"iou": "IoU", "ap50": "AP50", "ap75": "AP75", "ap_mean": "mean AP", "dice": "Dice", "mean_iou": "mean IoU"}
 
 
@@ -99,6 +107,9 @@ class TrainingProgress:
     snapshots : int
         How often they were written.
     snapshot_step : int
+    returns : int
+        How often the run went back to an earlier step, where it had written its checkpoint: points of the curves that
+        came after it were then taken away.
     """
 
     def __init__(self) -> None:
@@ -113,11 +124,16 @@ class TrainingProgress:
         self.snapshot: Path | None = None
         self.snapshots = 0
         self.snapshot_step = 0
+        self.returns = 0
+        self._is_resumed = False
         self._smooth: float | None = None
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take one event."""
         name = event["event"]
+        if self._is_resumed and event.get("step"):
+            self._go_back_to(int(event["step"]))
+        self._is_resumed = name == RESUMED or (self._is_resumed and not event.get("step"))
         self.step = int(event.get("step") or self.step)
         if name in ("step", "epoch"):
             self.seconds_left = event.get("seconds_left")
@@ -137,8 +153,16 @@ class TrainingProgress:
         elif name == "comparison":
             self.comparison = Comparison.from_event(event)
 
+    def _go_back_to(self, step: int) -> None:
+        """Take away what an interrupted run did after its checkpoint: the step is the first one that follows it."""
+        self.losses = [point for point in self.losses if point[0] < step]
+        self.scores = [point for point in self.scores if point[0] < step]
+        if self._smooth is not None:
+            self._smooth = self.losses[-1][1] if self.losses else None
+        self.returns += 1
+
     def _add_notice(self, message: str) -> None:
-        if message.startswith(_DESCRIPTION):
+        if message.startswith(_DESCRIPTIONS):
             self.description = message
         else:
             self.notices.append(message)

@@ -1,30 +1,22 @@
-"""One training run: what was asked for, the folder it happens in, and what became of it.
-
-::
-
-    cells.tif.seamless/runs/2026-11-22_101500/
-      run.json       command, process, model it started from, regions it learns from, what was decided about it
-      events.jsonl   what the process said
-      log.txt        what it said to people
-      model/         the result
-      preview/       the weights as they were some seconds ago
-"""
+"""Starting a training, and going on with one that was interrupted: what was asked for, as a command in a process."""
 
 from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from napari_seamless.viewer.finetune.child import ProcessKey, command_of, is_alive, start_process
-from napari_seamless.workspace.disk import named_errors, replace_file
+from napari_seamless.errors import TrainingError
+from napari_seamless.viewer.finetune.child import ProcessKey, command_of, start_process
+from napari_seamless.viewer.finetune.progress import RESUMED
+from napari_seamless.viewer.finetune.run_folder import Run, RunRecord, model_in, tidy, write_record
+from napari_seamless.workspace.disk import named_errors
 from napari_seamless.workspace.training_examples import keep_image
 
 if TYPE_CHECKING:
@@ -32,9 +24,10 @@ if TYPE_CHECKING:
     from napari_seamless.workspace.session import Workspace
 
 PREVIEW_SECONDS = 5
-RECORD = "run.json"
+CHECKPOINT_SECONDS = 20
+"""How much of a training a crash may cost."""
 
-Decision = Literal["", "adopted", "discarded"]
+_RESUME = "--resume"
 
 
 @dataclass(frozen=True)
@@ -81,92 +74,6 @@ def shell_command(arguments: Sequence[str]) -> str:
     return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """What ``run.json`` says.
-
-    Attributes
-    ----------
-    command : tuple of str
-        The words after ``napari-seamless`` that repeat the run.
-    pid, began
-        Its process: see `child.ProcessKey`.
-    started : str
-        ISO 8601, local time.
-    model, model_name : str
-        What it started from; empty for a new model.
-    workspaces : tuple of str
-        Folders with the corrections that it learns from.
-    seconds : float or None
-        The budget.
-    trained_on : tuple of str
-        The regions, for the adopted model's lineage.
-    channel : int or None
-        As it was asked for.
-    decision : {"", "adopted", "discarded"}
-    """
-
-    command: tuple[str, ...]
-    pid: int
-    began: float
-    started: str
-    model: str
-    model_name: str
-    workspaces: tuple[str, ...]
-    seconds: float | None
-    trained_on: tuple[str, ...]
-    channel: int | None = None
-    decision: Decision = ""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run and its folder."""
-
-    folder: Path
-    record: RunRecord
-
-    @property
-    def key(self) -> ProcessKey:
-        """Its process."""
-        return ProcessKey(self.record.pid, self.record.began)
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it goes on."""
-        return is_alive(self.key)
-
-    @property
-    def events(self) -> Path:
-        """What the process said, as JSON lines."""
-        return self.folder / "events.jsonl"
-
-    @property
-    def log(self) -> Path:
-        """What the process said to people."""
-        return self.folder / "log.txt"
-
-    @property
-    def model(self) -> Path:
-        """The result."""
-        return model_in(self.folder)
-
-    @property
-    def preview(self) -> Path:
-        """The weights as they were some seconds ago."""
-        return self.folder / "preview"
-
-    @property
-    def kept(self) -> Path | None:
-        """What there is to be adopted: the result, or the last weights of a run that came to none."""
-        return next((place for place in (self.model, self.preview) if (place / "model.json").is_file()), None)
-
-
-def model_in(folder: Path) -> Path:
-    """Return where a run's result is."""
-    return folder / "model"
-
-
 def new_folder(request: TrainingRequest, now: datetime) -> Path:
     """Return a folder for a run that does not exist yet."""
     runs = request.workspaces[0] / "runs"
@@ -191,13 +98,13 @@ def begin(request: TrainingRequest, workspaces: Iterable[Workspace]) -> Run:
         workspace.flush()
         keep_image(workspace.image, workspace.folder)
         trained_on += regions_learned_from(workspace)
+    tidy(request.workspaces[0] / "runs")
     started = datetime.now().astimezone()
     folder = new_folder(request, started)
     with named_errors(folder):
         folder.mkdir(parents=True)
     command = request.arguments(model_in(folder))
-    preview = ["--preview", str(folder / "preview"), "--preview-seconds", str(PREVIEW_SECONDS)]
-    key = start_process(command_of([*command, *preview, "--events", "-"]), folder / "events.jsonl", folder / "log.txt")
+    key = _start(command, folder)
     record = RunRecord(
         command=tuple(command),
         pid=key.pid,
@@ -211,8 +118,50 @@ def begin(request: TrainingRequest, workspaces: Iterable[Workspace]) -> Run:
         channel=request.channel,
     )
     run = Run(folder, record)
-    _write(run)
+    write_record(run)
     return run
+
+
+def go_on(run: Run, workspaces: Iterable[Workspace]) -> Run:
+    """Start the process of a run that was interrupted again, from its checkpoint. For a worker thread.
+
+    Raises
+    ------
+    FileWriteError, TrainingError
+        As `begin`; also if the regions to learn from are others now, which only a new training can take up.
+    """
+    opened = tuple(workspaces)
+    for workspace in opened:
+        workspace.flush()
+    if len(opened) == len(run.record.workspaces):
+        regions = [region for workspace in opened for region in regions_learned_from(workspace)]
+        if regions != list(run.record.trained_on):
+            raise TrainingError(
+                "this training can't go on, because the regions to learn from are others now than when it began: "
+                "discard it and train anew, or adopt what it has learned"
+            )
+    command = run.record.command if _RESUME in run.record.command else (*run.record.command, _RESUME)
+    with named_errors(run.folder):
+        _end_line(run.events)
+        with run.events.open("ab") as events:
+            events.write(json.dumps({"event": RESUMED}).encode() + b"\n")
+    key = _start(command, run.folder)
+    resumed = replace(run, record=replace(run.record, command=command, pid=key.pid, began=key.began))
+    write_record(resumed)
+    return resumed
+
+
+def _end_line(path: Path) -> None:
+    """End the line that a killed process left unfinished."""
+    if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
+
+
+def _start(command: Sequence[str], folder: Path) -> ProcessKey:
+    preview = ["--preview", str(folder / "preview"), "--preview-seconds", str(PREVIEW_SECONDS)]
+    watched = [*preview, "--checkpoint-seconds", str(CHECKPOINT_SECONDS), "--events", "-"]
+    return start_process(command_of([*command, *watched]), folder / "events.jsonl", folder / "log.txt")
 
 
 def regions_learned_from(workspace: Workspace) -> list[str]:
@@ -228,45 +177,3 @@ def regions_learned_from(workspace: Workspace) -> list[str]:
             )
             found.append(f"{name}: {region.kind} {' '.join(spans)}".rstrip())
     return found
-
-
-def decide(run: Run, decision: Decision) -> Run:
-    """Write down what became of a run; the weights of one that is no longer wanted go. For a worker thread.
-
-    Raises
-    ------
-    FileWriteError
-        If the folder cannot be written.
-    """
-    decided = replace(run, record=replace(run.record, decision=decision))
-    _write(decided)
-    with named_errors(run.folder):
-        for place in (run.model, run.preview):
-            if place.is_dir():
-                shutil.rmtree(place)
-        for checkpoint in run.folder.glob("*.checkpoint.safetensors"):
-            checkpoint.unlink()
-    return decided
-
-
-def undecided(runs: Path) -> list[Run]:
-    """Return the runs in a workspace's ``runs/`` that go on or wait for a decision, the newest first."""
-    if not runs.is_dir():
-        return []
-    found = (_read(folder) for folder in sorted(runs.iterdir(), reverse=True) if (folder / RECORD).is_file())
-    return [run for run in found if run is not None and not run.record.decision and (run.is_alive or run.kept)]
-
-
-def _write(run: Run) -> None:
-    with named_errors(run.folder):
-        replace_file(run.folder / RECORD, json.dumps(asdict(run.record), indent=2).encode() + b"\n")
-
-
-def _read(folder: Path) -> Run | None:
-    """Return a run; None for one whose record is damaged, which no decision can be made about."""
-    try:
-        values = json.loads((folder / RECORD).read_bytes())
-        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        return Run(folder, RunRecord(**fields))
-    except (OSError, ValueError, TypeError):
-        return None

@@ -23,7 +23,8 @@ from napari_seamless.viewer.finetune.models import StartingModels, adopt_result,
 from napari_seamless.viewer.finetune.panel import FinetunePanel
 from napari_seamless.viewer.finetune.preview import LivePreview
 from napari_seamless.viewer.finetune.progress import Comparison
-from napari_seamless.viewer.finetune.run import Run, decide, model_in, new_folder, shell_command
+from napari_seamless.viewer.finetune.run import new_folder, shell_command
+from napari_seamless.viewer.finetune.run_folder import Run, decide, model_in
 from napari_seamless.viewer.model_changes import model_changes
 from napari_seamless.viewer.pages import Pages
 from napari_seamless.viewer.reporting import report
@@ -59,6 +60,7 @@ class FinetuneWidget(QWidget):
         self._comparison = Comparison()
         self._after: Path | None = None
         self._shown_points = (0, 0)
+        self._shown_returns = 0
         self.form = FinetuneForm()
         self.panel = FinetunePanel()
         self.view = CompareView(napari_viewer, self._engine, self)
@@ -98,6 +100,7 @@ class FinetuneWidget(QWidget):
         self.control.finished.connect(self._on_finished)
         self.result.adopt.connect(self.adopt)
         self.result.discard.connect(self.discard)
+        self.result.go_on.connect(self.go_on)
         self.result.compare.connect(self._compare_field)
         self.result.segment_again.connect(self._segment_again)
         self.result.back.connect(self._back)
@@ -174,7 +177,7 @@ class FinetuneWidget(QWidget):
         if self._has_models and not folders <= self._known_folders:
             self._look_for_models()
         for correction in self._workspaces.corrections:
-            if not self._is_deciding:
+            if not self._is_deciding and not correction.workspace.read_only:
                 self.control.look_for(correction.workspace.runs_folder)
         self._show_state()
 
@@ -187,13 +190,16 @@ class FinetuneWidget(QWidget):
 
     def _on_started(self) -> None:
         run = self.control.run
-        self._shown_points = (0, 0)
+        self._shown_points, self._shown_returns = (0, 0), 0
         self.panel.show_started(run.record.seconds if run is not None else self.form.request.seconds)
         self.pages.show_page(0)
         self._show_state()
 
     def _on_progressed(self) -> None:
         progress = self.control.progress
+        if progress.returns != self._shown_returns:
+            self._shown_points, self._shown_returns = (0, 0), progress.returns
+            self.panel.clear_curves()
         self.panel.show_curves(progress, *self._shown_points)
         self._shown_points = (len(progress.losses), len(progress.scores))
         if self.control.is_running:
@@ -217,7 +223,7 @@ class FinetuneWidget(QWidget):
 
     def _on_finished(self, run: Run, comparison: Comparison) -> None:
         self._run, self._comparison, self._after = run, comparison, run.kept
-        self.result.show_result(comparison, "")
+        self.result.show_result(comparison, "", can_go_on=run.can_go_on, has_model=run.kept is not None)
         self.pages.show_page(1)
         self._worker.fetch(partial(suggested_name, run), self.result.set_name, report)
         self._compare_field()
@@ -233,6 +239,14 @@ class FinetuneWidget(QWidget):
         self.result.set_busy("Saving the model…")
         save = partial(adopt_result, self._run, self._comparison, name)
         self._worker.fetch(save, partial(self._on_adopted, name), self._on_not_decided)
+
+    def go_on(self) -> None:
+        """Go on with the training that was interrupted."""
+        run = self._run
+        self.view.remove()
+        self._run = self._after = None
+        opened = [each.workspace for each in self._workspaces.corrections]
+        self.control.go_on(run, [each for each in opened if str(each.folder) in run.record.workspaces])
 
     def discard(self) -> None:
         """Forget the new model."""
@@ -259,7 +273,8 @@ class FinetuneWidget(QWidget):
         self.view.remove()
         self._run = self._after = None
         self.pages.show_page(0)
-        self._show_state()
+        self.control.look_again()
+        self._on_workspaces_changed()
 
     def _segment_again(self) -> None:
         correction = self._correction_of(self._run)
