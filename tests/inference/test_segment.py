@@ -249,9 +249,9 @@ def test_empty_tiles_are_predicted_once(monkeypatch: pytest.MonkeyPatch) -> None
     shapes: list[tuple[int, ...]] = []
     original = Predictor.__call__
 
-    def counting(self: Predictor, outer: np.ndarray) -> Prediction:
+    def counting(self: Predictor, outer: np.ndarray, wanted: object) -> Prediction:
         shapes.append(outer.shape)
-        return original(self, outer)
+        return original(self, outer, wanted)
 
     monkeypatch.setattr(Predictor, "__call__", counting)
     labels = segment(image, model, axes="YX", tile_size=40, precision="fp32")
@@ -273,10 +273,10 @@ class TinyDevice:
             self.made.append(device)
             predict = make("cpu", precision)
 
-            def run(outer: np.ndarray) -> Prediction:
+            def run(outer: np.ndarray, wanted: object) -> Prediction:
                 if outer[0].size > self.most[device]:
                     raise MemoryError
-                return predict(outer)
+                return predict(outer, wanted)
 
             return run
 

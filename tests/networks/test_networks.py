@@ -48,7 +48,7 @@ def test_pruned_network_runs_only_what_it_needs() -> None:
     network = build_network(NESTED).eval()
     ran: list[str] = []
     for name, block in network.blocks.items():
-        block.register_forward_hook(lambda *_, name=name: ran.append(name))
+        block[0].register_forward_hook(lambda *_, name=name: ran.append(name))
     with torch.inference_mode():
         network(torch.zeros(1, 1, 8, 8), 2)
     assert sorted(ran) == ["x_0_0", "x_0_1", "x_0_2", "x_1_0", "x_1_1", "x_2_0"]
@@ -64,13 +64,13 @@ def test_pruned_network_is_built_without_the_rest() -> None:
 def test_node_results_are_dropped_after_their_last_use() -> None:
     network = build_network(NESTED).eval()
     alive: list[int] = []
-    original = network._node
+    original = network._joined
 
-    def counting(node, image, values, positions):  # type: ignore[no-untyped-def]
+    def counting(node, image, regions, values, positions):  # type: ignore[no-untyped-def]
         alive.append(len(values))
-        return original(node, image, values, positions)
+        return original(node, image, regions, values, positions)
 
-    network._node = counting
+    network._joined = counting
     with torch.inference_mode():
         network(torch.zeros(1, 1, 8, 8))
     assert len(alive) == 10

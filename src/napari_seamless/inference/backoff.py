@@ -129,21 +129,17 @@ class TilePredictor:
         return whole
 
     def _cut(self, predict: Predict, tile: Tile, outer: NDArray[np.float32]) -> Prediction:
-        predicted = self._remembered(predict, outer)
-        cut: tuple[Any, ...] = (..., *(slice(start, stop) for start, stop in tile.cut))
-        return Prediction(predicted.probabilities[cut], None if predicted.heads is None else predicted.heads[cut])
-
-    def _remembered(self, predict: Predict, outer: NDArray[np.float32]) -> Prediction:
-        """Predict; a region of one colour that was seen before, such as empty background, is answered from memory.
+        """Predict a tile's inner region; one of one colour that was seen before, such as empty background, is answered
+        from memory.
 
         That is exact: the same numbers in the same shape give the same result.
         """
         flat = outer.reshape(outer.shape[0], -1)
         if not (flat == flat[:, :1]).all():
-            return predict(outer)
-        key = (outer.shape, tuple(flat[:, 0].tolist()), self._device)
+            return predict(outer, tile.cut)
+        key = (outer.shape, tile.cut, tuple(flat[:, 0].tolist()), self._device)
         if self._constant is None or self._constant[0] != key:
-            self._constant = (key, predict(outer))
+            self._constant = (key, predict(outer, tile.cut))
         return self._constant[1]
 
     def _make_room(self) -> None:

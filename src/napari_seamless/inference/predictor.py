@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from math import prod
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from napari_seamless.inference.transfer import Transfer
 from napari_seamless.models.model import Model
 from napari_seamless.networks.fused import fuse
 from napari_seamless.networks.nested import NestedNetwork
+from napari_seamless.networks.reach import Span
+
+_VECTOR = 64
+"""A multiple of the float32 values that any CPU works on at once."""
 
 _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
@@ -37,7 +42,10 @@ class Prediction:
     heads: NDArray[np.float32] | None = None
 
 
-Predict = Callable[[NDArray[np.float32]], Prediction]
+class Predict(Protocol):
+    """Predicts one outer region, (C, *outer) float32, or the wanted part of its output, as `Predictor` does."""
+
+    def __call__(self, outer: NDArray[np.float32], wanted: Sequence[Span] | None = None) -> Prediction: ...
 
 
 class Predictor:
@@ -60,6 +68,9 @@ class Predictor:
     fused : bool
         Let oneDNN compute convolution and ReLU in one step where it can (CPU, float32 and bf16): the same numbers,
         faster. False: the plain modules, the reference.
+    cut : bool
+        Let every node compute only what the wanted part of the output depends on: the same numbers, faster. False:
+        whole tiles, the reference.
 
     Attributes
     ----------
@@ -79,9 +90,11 @@ class Predictor:
         accurate: bool = False,
         keep_heads: bool = False,
         fused: bool = True,
+        cut: bool = True,
     ) -> None:
         self.accurate = accurate
         self.keep_heads = keep_heads
+        self.cut = cut
         self.device = torch.device(device)
         self.dtype = DTYPES[precision]
         self.memory_format = _CHANNELS_LAST[model.config.spatial_dims]
@@ -92,13 +105,26 @@ class Predictor:
         self.levels = heads if accurate or keep_heads else heads[-1:]
         self.transfer = Transfer(self.device, self.dtype, self.memory_format)
 
-    def __call__(self, outer: NDArray[np.float32]) -> Prediction:
-        """Predict one outer region, (C, *outer) float32."""
+    def __call__(self, outer: NDArray[np.float32], wanted: Sequence[Span] | None = None) -> Prediction:
+        """Predict one outer region.
+
+        Parameters
+        ----------
+        outer : ndarray, float32, shape (C, *outer)
+        wanted : sequence of (start, stop), optional
+            The part of the network's output that is wanted, for each spatial axis; by default all of it. What this
+            part does not depend on is not computed, unless the predictor was made with ``cut=False``.
+        """
+        inside = wanted if self.cut else None
         with torch.inference_mode():
             batch = self.transfer.to_device(outer)
             if len(self.levels) > 1:
-                return self.prediction_of(self.network.heads(batch))
-            return self.prediction_of({self.levels[0]: self.network(batch)})
+                logits = self.network.heads(batch, inside)
+            else:
+                logits = {self.levels[0]: self.network(batch, None, inside)}
+            if wanted is not None and inside is None:
+                logits = {level: _part(values, wanted) for level, values in logits.items()}
+            return self.prediction_of(logits)
 
     def prediction_of(self, logits: dict[int, Tensor]) -> Prediction:
         """Return what logits, (1, C, *spatial) by level, say; `logits` is emptied on the way."""
@@ -108,10 +134,25 @@ class Predictor:
         return Prediction(self.transfer.to_host(chosen)[0], kept)
 
 
+def _part(values: Tensor, spans: Sequence[Span]) -> Tensor:
+    for axis, (start, stop) in enumerate(spans, start=2):
+        values = values.narrow(axis, start, stop - start)
+    return values
+
+
 def probabilities_of(logits: Tensor) -> Tensor:
-    """Return class probabilities, (N, C, ...): softmax, or a sigmoid for a single channel; never in half precision."""
-    wide = logits if logits.dtype == torch.float64 else logits.float()
-    return wide.softmax(1) if wide.shape[1] > 1 else wide.sigmoid()
+    """Return class probabilities, (N, C, ...): softmax, or a sigmoid for a single channel; never in half precision.
+
+    torch computes the last few pixels of an array one by one, and rounds them differently: the pixels are filled up to
+    a multiple of `_VECTOR`, so that a pixel's probabilities depend on nothing but its logits.
+    """
+    n_pixels = prod(logits.shape[2:])
+    filled = -(-n_pixels // _VECTOR) * _VECTOR
+    dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    flat = torch.zeros((*logits.shape[:2], filled), dtype=dtype, device=logits.device)
+    flat[..., :n_pixels].view(logits.shape).copy_(logits)
+    probabilities = flat.softmax(1) if logits.shape[1] > 1 else flat.sigmoid_()
+    return probabilities[..., :n_pixels].view(logits.shape)
 
 
 def _prepared(network: NestedNetwork) -> NestedNetwork:

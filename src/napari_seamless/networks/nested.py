@@ -4,6 +4,8 @@ use."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +14,14 @@ from napari_seamless.networks.blocks import (
     DoubleConvolution,
     Upsample,
     classifier,
-    crop_to,
     initialise,
     pool,
     pool_with_positions,
 )
 from napari_seamless.networks.config import NetworkConfig
-from napari_seamless.networks.geometry import geometry
 from napari_seamless.networks.graph import Node, below, inputs_of, node_name, nodes_for, skips_of
+from napari_seamless.networks.reach import Span
+from napari_seamless.networks.tile_regions import Region, TileRegions, tile_regions
 
 
 class NestedNetwork(nn.Module):
@@ -50,7 +52,7 @@ class NestedNetwork(nn.Module):
         )
         initialise(self)
 
-    def forward(self, image: Tensor, level: int | None = None) -> Tensor:
+    def forward(self, image: Tensor, level: int | None = None, wanted: Sequence[Span] | None = None) -> Tensor:
         """Return the logits of one head.
 
         Parameters
@@ -59,29 +61,30 @@ class NestedNetwork(nn.Module):
             Spatial sizes that `geometry(config, level)` accepts.
         level : int, optional
             Which head; the deepest one by default. Nodes it does not need are not run.
+        wanted : sequence of (start, stop), optional
+            The part of the logits that is wanted, for each spatial axis, in their own pixels: the same numbers as
+            without it, for less work (`tile_regions.py`).
 
         Returns
         -------
         Tensor, shape (N, out_channels, *spatial)
-            Smaller than the image by twice the crop for valid padding.
+            Without `wanted` smaller than the image by twice the crop for valid padding.
 
         Raises
         ------
         LevelError, TileSizeError
             For a head that is not there, and for sizes off the pooling grid.
         """
-        wanted = self.deepest_level if level is None else self.config.resolve_level(level)
-        return self._run(image, wanted, (wanted,))[wanted]
+        head = self.deepest_level if level is None else self.config.resolve_level(level)
+        return self._run(image, (head,), wanted)[head]
 
-    def heads(self, image: Tensor) -> dict[int, Tensor]:
+    def heads(self, image: Tensor, wanted: Sequence[Span] | None = None) -> dict[int, Tensor]:
         """Return the logits of every head, by level, each over the region that all of them cover.
 
-        With valid padding deeper heads cover less; the others are cropped to the deepest.
+        With valid padding deeper heads cover less; the others are cropped to the deepest. `wanted` is a part of that
+        region, as for `forward`.
         """
-        levels = tuple(int(head) for head in self.classifiers)
-        logits = self._run(image, self.deepest_level, levels)
-        covered = logits[self.deepest_level].shape[2:]
-        return {level: crop_to(values, covered) for level, values in logits.items()}
+        return self._run(image, tuple(sorted(int(head) for head in self.classifiers)), wanted)
 
     def mean_probabilities(self, image: Tensor) -> Tensor:
         """Return the mean over all heads of their class probabilities: UNet++'s accurate mode (Zhou 2018)."""
@@ -91,39 +94,79 @@ class NestedNetwork(nn.Module):
             total = total + logits.softmax(1)
         return total / len(heads)
 
-    def _run(self, image: Tensor, depth: int, levels: tuple[int, ...]) -> dict[int, Tensor]:
-        geometry(self.config, depth).output_sizes(image.shape[2:])
-        nodes = nodes_for(self.config, depth)
+    def _run(self, image: Tensor, levels: tuple[int, ...], wanted: Sequence[Span] | None) -> dict[int, Tensor]:
+        regions = tile_regions(self.config, levels, image.shape[2:], wanted)
+        nodes = nodes_for(self.config, levels[-1])
         uses_left = Counter(source for node in nodes for source in inputs_of(self.config, node))
-        values: dict[Node, Tensor] = {}
-        positions: dict[int, Tensor] = {}
+        values: dict[Node, Placed] = {}
+        positions: dict[int, Placed] = {}
         logits: dict[int, Tensor] = {}
         for node in nodes:
-            values[node] = self._node(node, image, values, positions)
-            if node[0] == 0 and node[1] in levels:
-                logits[node[1]] = self.classifiers[str(node[1])](values[node])
+            joined = [self._joined(node, image, regions, values, positions)]
             for source in inputs_of(self.config, node):
                 uses_left[source] -= 1
                 if not uses_left[source]:
                     del values[source]
+            values[node] = Placed(self._convolved(node, joined), regions.made[node])
+            if node[0] == 0 and node[1] in levels:
+                # A head looks at single pixels, and gives less than it reads: what is not wanted is cut after it.
+                logits[node[1]] = Placed(self.classifiers[str(node[1])](values[node].values), regions.made[node]).part(
+                    regions.head
+                )
         return logits
 
-    def _node(self, node: Node, image: Tensor, values: dict[Node, Tensor], positions: dict[int, Tensor]) -> Tensor:
-        name = node_name(node)
-        level, column = node
-        if column == 0:
-            result: Tensor = self.blocks[name](self._pooled(level, image, values, positions))
-            return self.dropout(result) if level == self.config.depth else result
-        up: Tensor = self.upsamples[name](values[below(node)], positions.pop(level, None))
-        skips = [crop_to(values[skip], up.shape[2:]) for skip in skips_of(self.config, node)]
-        joined: Tensor = self.blocks[name](torch.cat([*skips, up], 1))
-        return joined
+    def _convolved(self, node: Node, joined: list[Tensor]) -> Tensor:
+        """Run a node's block; `joined` is emptied, so that what is read goes once the first convolution is done."""
+        values = joined.pop()
+        for layer in self.blocks[node_name(node)].children():
+            values = layer(values)
+        return self.dropout(values) if node == (self.config.depth, 0) else values
 
-    def _pooled(self, level: int, image: Tensor, values: dict[Node, Tensor], positions: dict[int, Tensor]) -> Tensor:
+    def _joined(
+        self, node: Node, image: Tensor, regions: TileRegions, values: dict[Node, Placed], positions: dict[int, Placed]
+    ) -> Tensor:
+        """Return what a node's block reads: of the image, pooled, or skips beside what is up-sampled."""
+        level, column = node
+        region = regions.joined[node]
+        if column:
+            skips = [values[skip].part(region) for skip in skips_of(self.config, node)]
+            return torch.cat([*skips, self._raised(node, regions, values[below(node)], positions).part(region)], 1)
         if level == 0:
-            return image
-        above, factors = values[(level - 1, 0)], self.config.poolings[level - 1]
+            return Placed(image, regions.image).dense_part(region)
+        return self._pooled(level, regions, values[(level - 1, 0)], positions).dense_part(region)
+
+    def _pooled(self, level: int, regions: TileRegions, above: Placed, positions: dict[int, Placed]) -> Placed:
+        factors = self.config.poolings[level - 1]
+        windows, pooled_region = regions.whole_windows(level - 1, above.region)
         if self.config.upsample != "unpool":
-            return pool(above, factors)
-        pooled, positions[level - 1] = pool_with_positions(above, factors)
-        return pooled
+            return Placed(pool(above.part(windows), factors), pooled_region)
+        pooled, found = pool_with_positions(above.part(windows), factors)
+        positions[level - 1] = Placed(found, pooled_region)
+        return Placed(pooled, pooled_region)
+
+    def _raised(self, node: Node, regions: TileRegions, under: Placed, positions: dict[int, Placed]) -> Placed:
+        region = regions.raised_from(node, under.region)
+        chosen = positions.pop(node[0], None)
+        raised = self.upsamples[node_name(node)](
+            under.dense_part(region), None if chosen is None else chosen.part(region)
+        )
+        return Placed(raised, regions.raised_to(node[0], region, raised.shape[2:]))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A tensor, (N, C, *spatial), and where it lies on its node's grid."""
+
+    values: Tensor
+    region: Region
+
+    def part(self, region: Region) -> Tensor:
+        """Return a part of it, as a view."""
+        part = self.values
+        for axis, ((start, stop), (first, _)) in enumerate(zip(region, self.region, strict=True), start=2):
+            part = part.narrow(axis, start - first, stop - start)
+        return part
+
+    def dense_part(self, region: Region) -> Tensor:
+        """Return a part of it without gaps in memory: what a convolution would make of a view in any case."""
+        return self.values if region == self.region else self.part(region).clone()
