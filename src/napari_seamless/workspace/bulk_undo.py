@@ -38,6 +38,8 @@ class UndoStep:
         Whether it was undone, so that it can be done again.
     regions : tuple of dict
         What became of the verified regions; see `regions.changed`.
+    origins : tuple of two dicts, or None
+        What made the labels before and after the step, as fields of `origin.Origin`; None where it changed nothing.
     """
 
     id: int
@@ -45,15 +47,21 @@ class UndoStep:
     time: str
     undone: bool = False
     regions: tuple[dict[str, Any], ...] = ()
+    origins: tuple[dict[str, Any], dict[str, Any]] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the step as JSON."""
-        return {**vars(self), "regions": list(self.regions)}
+        values = {**vars(self), "regions": list(self.regions)}
+        if self.origins is None:
+            del values["origins"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> UndoStep:
         """Read what `as_dict` returned."""
-        return cls(**{**values, "regions": tuple(values["regions"])})
+        origins = values.get("origins")
+        pair = None if origins is None else (dict(origins[0]), dict(origins[1]))
+        return cls(**{**values, "regions": tuple(values["regions"]), "origins": pair})
 
 
 class StepFiles:

@@ -60,6 +60,18 @@ class FolderLock:
         started = psutil.Process().create_time()
         self._own = Holder(os.getpid(), socket.gethostname(), started, uuid.uuid4().hex)
 
+    def acquire_or_say(self) -> str:
+        """Take the lock of a workspace; return an empty text, or why nothing can be changed in it."""
+        folder = self.path.parent
+        try:
+            holder = self.acquire()
+        except OSError as error:
+            return f"the folder {folder} cannot be written to ({error.strerror})"
+        return holder and (
+            f"the workspace {folder} is open in {holder}; it can be looked at here, and changed only there. "
+            "Close it there and open it again"
+        )
+
     def acquire(self) -> str:
         """Take the lock; return an empty text, or who has it.
 
@@ -76,6 +88,12 @@ class FolderLock:
                 return f"process {holder.pid} on {holder.host}"
             self._remove_stale(holder)
         return "another process, which took it at this moment"
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody has the lock, or only a process that is gone."""
+        holder = self._holder()
+        return not self.path.exists() if holder is None else holder.is_gone
 
     def release(self) -> None:
         """Give the lock back, if it is still ours."""

@@ -13,6 +13,7 @@ from napari_seamless.images.boxes import Box, ChunkIndex, as_slices, box_shape, 
 from napari_seamless.workspace.bulk_undo import UndoStep
 from napari_seamless.workspace.changes import MARKED, PAINTED, ChunkChange
 from napari_seamless.workspace.corrections import painted_box, refitted
+from napari_seamless.workspace.origin import Origin
 from napari_seamless.workspace.regions import Kind, Regions, VerifiedRegion, with_edit, with_marked, with_validation
 from napari_seamless.workspace.state import now
 from napari_seamless.workspace.storage import Storage
@@ -24,9 +25,9 @@ Flags = NDArray[np.uint8]
 
 
 @contextmanager
-def bulk_change(storage: Storage, name: str) -> Iterator[int]:
+def bulk_change(storage: Storage, name: str, origin: Origin | None = None) -> Iterator[int]:
     """Yield the number of a new undo step; when the block ends with an exception, the step is undone and forgotten."""
-    step_id = storage.begin_step(name)
+    step_id = storage.begin_step(name, origin)
     try:
         yield step_id
     except BaseException:

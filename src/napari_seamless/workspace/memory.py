@@ -143,6 +143,11 @@ class ChunkMemory:
         written = self._files["flags"].write(index, pair.flags, sync=sync)
         return written + self._files["labels"].write(index, pair.labels, sync=sync)
 
+    def forget_all(self) -> None:
+        """Forget every chunk, changed ones too: for what another program has written since."""
+        self._pairs.clear()
+        self._dirty.clear()
+
     def forget_some(self) -> None:
         """Forget chunks that are on disk, those that were not used for long, until memory is within its bound."""
         if len(self._pairs) <= self._most_pairs + len(self._dirty):

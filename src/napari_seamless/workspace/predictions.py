@@ -30,6 +30,7 @@ from napari_seamless.workspace.changes import ChunkChange
 from napari_seamless.workspace.corrections import as_labels
 from napari_seamless.workspace.marks import bulk_change
 from napari_seamless.workspace.new_ids import NewIds
+from napari_seamless.workspace.origin import Origin
 from napari_seamless.workspace.storage import Storage
 
 _LARGEST_ID = 2**32 - 1
@@ -106,7 +107,9 @@ class PredictionWriter:
         self._decisions: dict[int, int | None] = {}
         self._changed = self._kept = 0
 
-    def write(self, name: str, on_event: OnEvent, should_stop: ShouldStop) -> PredictionSummary:
+    def write(
+        self, name: str, on_event: OnEvent, should_stop: ShouldStop, origin: Origin | None = None
+    ) -> PredictionSummary:
         """Write everything, or nothing.
 
         Raises
@@ -118,13 +121,15 @@ class PredictionWriter:
         if self._instances:
             self._decisions = decide(self._overlaps(blocks, should_stop))
         self._storage.flush()
-        with bulk_change(self._storage, name) as step, self._ids.reserved():
+        with bulk_change(self._storage, name, origin) as step, self._ids.reserved():
             for done, block in enumerate(blocks, 1):
                 _check(should_stop)
                 self._write_block(block, step)
                 self._storage.relieve()
                 on_event(Event("write", {"done": done, "total": len(blocks)}))
-            self._storage.commit("prediction", name=name, box=self._box, changed=self._changed)
+            # The arrays alone hold the prediction, and may come to the disk later than this line.
+            used = {"next_id": self._storage.next_id}
+            self._storage.commit("prediction", name=name, box=self._box, changed=self._changed, **used)
         answers = list(self._decisions.values())
         continued = sum(bool(answer) for answer in answers)
         return PredictionSummary(self._changed, self._kept, continued, answers.count(None), answers.count(0))

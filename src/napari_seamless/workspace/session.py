@@ -11,24 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_seamless.errors import FileWriteError
-from napari_seamless.events import Event, OnEvent, ShouldStop, ignore_event, never_stop
-from napari_seamless.images.boxes import Box, Region, box_of, box_shape, contains
+from napari_seamless.events import Event, OnEvent
+from napari_seamless.images.boxes import Box, Region, contains
 from napari_seamless.images.image import Image
 from napari_seamless.workspace import marks
 from napari_seamless.workspace.adoption import adopt, differing_blocks
-from napari_seamless.workspace.bulk_undo import UndoStep, next_to_redo, next_to_undo
+from napari_seamless.workspace.bulk_changes import BulkChanges
 from napari_seamless.workspace.corrections import Corrections
 from napari_seamless.workspace.editable import EditableLabels, WorkspaceArray
 from napari_seamless.workspace.examples import CorrectedRegion, corrected_regions
 from napari_seamless.workspace.flusher import Flusher
+from napari_seamless.workspace.following import Follower
 from napari_seamless.workspace.layout import WorkspaceInfo
 from napari_seamless.workspace.lock import FolderLock
-from napari_seamless.workspace.predictions import PredictionSummary, PredictionWriter
 from napari_seamless.workspace.regions import Kind, Role, VerifiedRegion, region_of, with_role
 from napari_seamless.workspace.storage import open_storage
 
 
-class Workspace:
+class Workspace(BulkChanges):
     """One image's labels, what of them is verified, and their history: see `opening.open_workspace`. To be closed.
 
     Methods may be called from any thread. Pixels are counted along `axes`, the image's axes without channels.
@@ -53,7 +53,7 @@ class Workspace:
         self.axes, self.shape = info.labels_axes, info.labels_shape
         self._on_event = on_event
         self._lock = FolderLock(folder / "lock")
-        self.read_only_reason = self._acquire()
+        self.read_only_reason = self._lock.acquire_or_say()
         try:
             self._storage = open_storage(folder, info, read_only=self.read_only)
         except BaseException:
@@ -63,18 +63,9 @@ class Workspace:
         self.labels = self.layer_labels()
         self.verified = self.layer_verified()
         self._flusher = None if self.read_only else Flusher(self._storage, self._report)
+        self._follower = Follower(self._storage) if self.read_only else None
         self._is_closed = False
         atexit.register(self._close_quietly)
-
-    def _acquire(self) -> str:
-        try:
-            holder = self._lock.acquire()
-        except OSError as error:
-            return f"the folder {self.folder} cannot be written to ({error.strerror})"
-        return holder and (
-            f"the workspace {self.folder} is open in {holder}; it can be looked at here, and changed only there. "
-            "Close it there and open it again"
-        )
 
     def _report(self, error: FileWriteError | None) -> None:
         self._on_event(Event("saved") if error is None else Event("trouble", {"message": str(error)}))
@@ -91,6 +82,23 @@ class Workspace:
     def read_only(self) -> bool:
         """Whether nothing can be changed; see `read_only_reason`."""
         return bool(self.read_only_reason)
+
+    def follow(self) -> bool:
+        """Read what another program has brought to the disk since the last call; return whether there was anything.
+
+        For a workspace that is open read-only, and one thread; else it does nothing.
+
+        Raises
+        ------
+        WorkspaceError
+            If what was written is damaged.
+        """
+        return self._follower is not None and not self._is_closed and self._follower.follow()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether this one is open read-only and the program that wrote it has closed it: it can be opened again."""
+        return self.read_only and self._lock.is_free
 
     @property
     def restored(self) -> int:
@@ -239,71 +247,6 @@ class Workspace:
         self.flush()
         return corrected_regions(self.image, self.folder, self.axes, self.regions)
 
-    # Bulk changes
-
-    def write_prediction(
-        self,
-        labels: Any,
-        region: Region | None = None,
-        *,
-        instances: bool = True,
-        name: str = "Segment",
-        on_event: OnEvent = ignore_event,
-        should_stop: ShouldStop = never_stop,
-    ) -> PredictionSummary:
-        """Write a prediction where nothing is verified; see `predictions` for objects at the border of what is.
-
-        Parameters
-        ----------
-        labels : array-like, integer, shape of the region
-            The finished labels of the whole region, read block by block: ids 1, 2, ... or classes.
-        region : mapping of axis to (start, stop), optional
-        instances : bool
-            Whether labels are ids of objects, not classes.
-        name : str
-            What the undo step is called.
-
-        Raises
-        ------
-        Cancelled, FileWriteError
-            The labels are then as they were.
-        """
-        writer = PredictionWriter(self._storage, self.box(region), labels, instances)
-        return writer.write(name, on_event, should_stop)
-
-    def clear_predictions(self, region: Region | None = None) -> PredictionSummary:
-        """Set to 0 what nobody verified."""
-        nothing = np.broadcast_to(np.uint32(0), box_shape(self.box(region)))
-        return self.write_prediction(nothing, region, instances=False, name="Clear")
-
-    @property
-    def undo_step(self) -> UndoStep | None:
-        """The bulk change that `undo_bulk` would take back."""
-        return next_to_undo(self._storage.steps)
-
-    @property
-    def redo_step(self) -> UndoStep | None:
-        """The bulk change that `redo_bulk` would do again."""
-        return next_to_redo(self._storage.steps)
-
-    def undo_bulk(self) -> UndoStep | None:
-        """Take the last bulk change back, but for pixels that were changed since; return it, or None without any."""
-        return self._move(self.undo_step, undo=True)
-
-    def redo_bulk(self) -> UndoStep | None:
-        """Do the bulk change again that was undone last; return it, or None without any."""
-        return self._move(self.redo_step, undo=False)
-
-    def _move(self, step: UndoStep | None, *, undo: bool) -> UndoStep | None:
-        if step is None:
-            return None
-        self._corrections.forget_history()
-        self._storage.flush()
-        self._storage.commit("undo_bulk" if undo else "redo_bulk", moved=step.id)
-        self._storage.move_step(step, undo=undo)
-        self._storage.flush()
-        return step
-
     # Saving
 
     def flush(self) -> None:
@@ -341,7 +284,3 @@ class Workspace:
             self.close()
         except FileWriteError as error:
             self._report(error)
-
-    def box(self, region: Any = None) -> Box:
-        """Return a region (axis to (start, stop), or a pair or slice per axis) as a box; raise AxesError if none."""
-        return box_of(region, self.axes, self.shape)

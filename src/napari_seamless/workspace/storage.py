@@ -1,201 +1,69 @@
-"""The one place where a workspace changes: in memory at once, in the journal within a second, in the arrays soon after.
-
-Order on disk: journal, undo steps, arrays, ``state.json``. Whatever a program is killed over, what is on disk then is a
-state that the journal completes when the workspace is opened again.
-"""
+"""What is done to a workspace: bulk changes that can be undone, and what a crash left in the journal."""
 
 from __future__ import annotations
 
-import json
-import os
-import threading
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_seamless.errors import WorkspaceError
-from napari_seamless.images.boxes import BLOCK_SIDE, ChunkIndex
-from napari_seamless.workspace.bulk_undo import StepFiles, UndoStep, with_regions, with_step
-from napari_seamless.workspace.changes import ChunkChange
+from napari_seamless.images.boxes import BLOCK_SIDE
+from napari_seamless.workspace.bulk_undo import UndoStep, with_step
 from napari_seamless.workspace.chunk_files import ChunkFiles
-from napari_seamless.workspace.disk import named_errors, replace_file
-from napari_seamless.workspace.journal import Entry, Journal
+from napari_seamless.workspace.disk import named_errors
+from napari_seamless.workspace.journal import Entry
 from napari_seamless.workspace.layout import WorkspaceInfo
-from napari_seamless.workspace.memory import ChunkMemory, ChunkPair
-from napari_seamless.workspace.regions import Regions, VerifiedRegion, changed, with_changed
-from napari_seamless.workspace.state import STATE, now, read_state
-
-_DIRTY_BYTES = 128 * 2**20
-_WAITING_BYTES = 64 * 2**20
-_CHUNKS_TO_SYNC_ONE_BY_ONE = 64
+from napari_seamless.workspace.memory import ChunkMemory
+from napari_seamless.workspace.origin import Origin
+from napari_seamless.workspace.regions import with_changed
+from napari_seamless.workspace.saving import DIRTY_BYTES, SavedState
+from napari_seamless.workspace.state import now
 
 
-@dataclass(frozen=True, eq=False)
-class _Snapshot:
-    """What one flush writes: everything up to one moment."""
-
-    entries: tuple[Entry, ...]
-    undo: list[tuple[int, ChunkChange]]
-    chunks: dict[ChunkIndex, ChunkPair]
-    state: dict[str, Any]
-
-
-class Storage:
-    """Labels, flags, regions, steps and counters of a workspace. All methods may be called from any thread.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-    memory : ChunkMemory
-    read_only : bool
-        Nothing is written; what a crash left in the journal is shown but not saved.
-
-    Attributes
-    ----------
-    lock : threading.RLock
-        Held while memory is looked at or changed; never while a disk is waited for, but for reading a chunk.
-    regions : tuple of VerifiedRegion
-    steps : tuple of UndoStep
-    next_id : int
-        Larger than every object id that was ever used.
-    restored : int
-        Journal entries that were completed when the workspace was opened.
-    damaged_lines : int
-        Journal lines that could not be read then.
-    watched_ids : set of int, or None
-        While a prediction is written: the ids that were painted meanwhile.
-    written_bytes : int
-        All bytes written since then.
-    """
-
-    def __init__(self, folder: Path, memory: ChunkMemory, *, read_only: bool) -> None:
-        self.folder, self.memory, self.read_only = folder, memory, read_only
-        self.lock = threading.RLock()
-        self._io_lock = threading.Lock()
-        state = read_state(folder)
-        self.regions: Regions = tuple(VerifiedRegion.from_dict(values) for values in state["regions"])
-        self.steps: tuple[UndoStep, ...] = tuple(UndoStep.from_dict(values) for values in state["steps"])
-        self.next_id: int = state["next_id"]
-        self.next_region_id: int = state["next_region_id"]
-        self.next_step_id: int = state["next_step_id"]
-        self._seq: int = state["applied_seq"]
-        self._waiting: list[Entry] = []
-        self._waiting_bytes = 0
-        self._unsaved = False
-        self.written_bytes = 0
-        self.watched_ids: set[int] | None = None
-        self.step_files = StepFiles(folder / "undo")
-        self._journal = Journal(folder / "journal", state["journal_segment"])
-        self.damaged_lines = self.restored = 0
+class Storage(SavedState):
+    """Labels, flags and regions, and bulk changes of them as steps. All methods may be called from any thread."""
 
     @property
     def block_shape(self) -> tuple[int, ...]:
         """Shape of what a pass over the labels takes at a time: a piece of one plane."""
         return (*self.memory.chunk_shape[:-2], BLOCK_SIDE, BLOCK_SIDE)
 
-    @property
-    def has_waiting_entries(self) -> bool:
-        """Whether the journal lacks something."""
-        return bool(self._waiting)
-
-    @property
-    def changes(self) -> tuple[int, int]:
-        """How many journaled changes were ever made, and how many of them are on disk; never waits for the lock."""
-        made = self._seq
-        return made, made - len(self._waiting)
-
-    @property
-    def is_unsaved(self) -> bool:
-        """Whether the arrays or the state on disk lack something."""
-        return self._unsaved
-
-    def check_writable(self) -> None:
-        """Raise WorkspaceError when the workspace is open read-only."""
-        if self.read_only:
-            raise WorkspaceError(
-                f"the workspace {self.folder} is open read-only here, so nothing can be changed: close it where it "
-                "is open and open it again"
-            )
-
-    def commit(
-        self,
-        kind: str,
-        changes: Iterable[ChunkChange] = (),
-        *,
-        regions: Regions | None = None,
-        step: int | None = None,
-        journaled: bool = True,
-        **facts: Any,
-    ) -> None:
-        """Make changes: pixels, regions, or both.
+    def begin_step(self, name: str, origin: Origin | None = None) -> int:
+        """Begin a bulk change that can be undone as one; steps that were undone are forgotten. Return its number.
 
         Parameters
         ----------
-        kind : str
-            See `journal.Entry`.
-        changes : iterable of ChunkChange
-        regions : tuple of VerifiedRegion, optional
-            The regions from now on.
-        step : int, optional
-            The undo step that this belongs to.
-        journaled : bool
-            False for predictions: they can be computed again, so the arrays alone hold them.
-        facts
-            More for the journal's line, as JSON.
+        name : str
+        origin : Origin, optional
+            What makes the labels from now on; by default what made them so far.
         """
-        self.check_writable()
-        changes = tuple(changes)
-        with self.lock:
-            fields = dict(facts)
-            if regions is not None and (difference := changed(self.regions, regions)):
-                fields["regions"] = difference
-            if step is not None:
-                fields["step"] = step
-            self._make(changes, fields)
-            if self.watched_ids is not None and kind == "edit":
-                self.watched_ids.update(
-                    number for change in changes for number in np.unique(change.new_labels).tolist()
-                )
-            self._unsaved = True
-            if journaled:
-                self._seq += 1
-                self._waiting.append(Entry(self._seq, kind, now(), fields, changes))
-                self._waiting_bytes += sum(change.nbytes for change in changes)
-
-    def _make(self, changes: tuple[ChunkChange, ...], fields: dict[str, Any]) -> None:
-        for change in changes:
-            self.memory.apply(change)
-            if change.has_labels and change.size:
-                self.next_id = max(self.next_id, int(change.new_labels.max()) + 1)
-        self.next_id = max(self.next_id, fields.get("next_id", 1))
-        difference = fields.get("regions", {})
-        self.regions = with_changed(self.regions, difference)
-        for values in difference.get("added", ()):
-            self.next_region_id = max(self.next_region_id, values["id"] + 1)
-        step_id = fields.get("step")
-        if step_id is not None:
-            self.step_files.add(step_id, changes)
-            for step in self.steps:
-                if step.id == step_id:
-                    self.steps = with_step(self.steps, with_regions(step, difference))
-
-    def begin_step(self, name: str) -> int:
-        """Begin a bulk change that can be undone as one; steps that were undone are forgotten. Return its number."""
         self.check_writable()
         with self.lock:
             step_id = self.next_step_id
-            self._open_step(step_id, name, now())
-            self.commit("bulk", begun=step_id, name=name)
+            facts: dict[str, Any] = {"begun": step_id, "name": name}
+            if origin is not None:
+                facts["origins"] = [asdict(self.origin), asdict(origin)]
+            self._open_step(facts, now())
+            self.commit("bulk", **facts)
         return step_id
 
-    def _open_step(self, step_id: int, name: str, time_: str) -> None:
-        self.next_step_id = step_id + 1
-        self.steps = self.step_files.trimmed(
-            (*(step for step in self.steps if not step.undone), UndoStep(step_id, name, time_))
-        )
+    def _open_step(self, facts: dict[str, Any], time_: str) -> None:
+        self._origins.keep(self.steps)
+        self.next_step_id = facts["begun"] + 1
+        origins = facts.get("origins")
+        step = UndoStep(facts["begun"], facts["name"], time_, origins=None if origins is None else tuple(origins))
+        self.steps = self.step_files.trimmed((*(other for other in self.steps if not other.undone), step))
+
+    @property
+    def origin(self) -> Origin:
+        """What made the labels, as the steps tell it that are not undone."""
+        return self._origins.after(self.steps)
+
+    def save_origin(self) -> None:
+        """Write down what made the labels, if that is not what the file says."""
+        if not self.read_only:
+            self._origins.save(self.steps)
 
     def move_step(self, step: UndoStep, *, undo: bool) -> None:
         """Undo a step or do it again, but for pixels that were changed since."""
@@ -207,7 +75,7 @@ class Storage:
                 chosen = self.memory.still_new(change.reversed())
                 if chosen.any():
                     self.memory.apply(change.part(chosen))
-            if self.memory.dirty_bytes > _DIRTY_BYTES and not self.read_only:
+            if self.memory.dirty_bytes > DIRTY_BYTES and not self.read_only:
                 self.flush()
         with self.lock:
             for difference in reversed(step.regions) if undo else step.regions:
@@ -215,104 +83,40 @@ class Storage:
             self.steps = with_step(self.steps, replace(step, undone=undo))
             self._unsaved = True
 
+    def move_for_good(self, step: UndoStep, *, undo: bool) -> None:
+        """Undo a step or do it again, and bring that to the disk."""
+        self.flush()
+        self.commit("undo_bulk" if undo else "redo_bulk", moved=step.id)
+        self.move_step(step, undo=undo)
+        self.flush()
+        self.save_origin()
+
     def forget_step(self, step_id: int) -> None:
         """Forget a step that was undone for good."""
         with self.lock:
             self.steps = tuple(step for step in self.steps if step.id != step_id)
             self._unsaved = True
 
-    def relieve(self) -> None:
-        """Write when much is waiting in memory.
-
-        Raises
-        ------
-        FileWriteError
-            If that fails; everything is still in memory then.
-        """
-        if self.memory.dirty_bytes > _DIRTY_BYTES or self._waiting_bytes > _WAITING_BYTES:
-            self.flush()
-
-    def flush(self, *, arrays: bool = True) -> None:
-        """Bring everything to the disk, or the journal alone.
-
-        Raises
-        ------
-        FileWriteError
-            If something cannot be written; everything is still in memory then, and nothing on disk is damaged.
-        """
-        if self.read_only:
-            return
-        with self._io_lock, named_errors(self.folder):
-            with self.lock:
-                arrays = arrays and self._unsaved
-                snapshot = self._snapshot(arrays)
-            self.written_bytes += self._journal.append(snapshot.entries)
-            with self.lock:
-                del self._waiting[: len(snapshot.entries)]
-                self._waiting_bytes = sum(change.nbytes for entry in self._waiting for change in entry.changes)
-            if arrays:
-                self._write_arrays(snapshot)
-
-    def _snapshot(self, arrays: bool) -> _Snapshot:
-        entries = tuple(self._waiting)
-        if not arrays:
-            return _Snapshot(entries, [], {}, {})
-        self._unsaved = False
-        return _Snapshot(entries, self.step_files.take(), self.memory.copy_dirty(), self._state())
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "applied_seq": self._seq,
-            "journal_segment": self._journal.segment,
-            "next_id": self.next_id,
-            "next_region_id": self.next_region_id,
-            "next_step_id": self.next_step_id,
-            "regions": [region.as_dict() for region in self.regions],
-            "steps": [step.as_dict() for step in self.steps],
-        }
-
-    def _write_arrays(self, snapshot: _Snapshot) -> None:
-        try:
-            self.written_bytes += self.step_files.write(snapshot.undo)
-            with self.lock:
-                self.step_files.written(len(snapshot.undo))
-            one_by_one = len(snapshot.chunks) <= _CHUNKS_TO_SYNC_ONE_BY_ONE or not hasattr(os, "sync")
-            for index, pair in snapshot.chunks.items():
-                self.written_bytes += self.memory.write(index, pair, sync=one_by_one)
-            if not one_by_one:
-                os.sync()
-            content = json.dumps(snapshot.state).encode()
-            replace_file(self.folder / STATE, content)
-            self.written_bytes += len(content)
-        except BaseException:
-            self._unsaved = True
-            raise
-        with self.lock:
-            for index, pair in snapshot.chunks.items():
-                self.memory.saved(index, pair.version)
-            self.memory.forget_some()
-            self.step_files.remove_all_but({step.id for step in self.steps})
-        self._journal.begin_segment_if_long()
-
     def replay(self) -> None:
-        """Complete what a crash interrupted: to be called once, after opening."""
+        """Complete what a crash interrupted, or what another program has written into the journal meanwhile."""
         tail = self._journal.read_tail(self._seq)
         self.damaged_lines = tail.damaged
         if tail.damaged and not self.read_only:
             with named_errors(self.folder):
                 self._journal.set_damaged_aside()
         for entry in tail.entries:
-            self._replay(entry)
-            self._seq = entry.seq
+            with self.lock:
+                self._replay(entry)
+                self._seq = entry.seq
             self.restored += entry.kind == "edit"
-        if tail.entries:
+        if tail.entries and not self.read_only:
             self._unsaved = True
             self.flush()
 
     def _replay(self, entry: Entry) -> None:
         fields = entry.fields
         if entry.kind == "bulk":
-            self._open_step(fields["begun"], fields["name"], entry.time)
+            self._open_step(fields, entry.time)
         elif entry.kind in ("undo_bulk", "redo_bulk"):
             for step in self.steps:
                 if step.id == fields["moved"]:
@@ -326,4 +130,5 @@ def open_storage(folder: Path, info: WorkspaceInfo, *, read_only: bool) -> Stora
     flags = ChunkFiles(folder / "verified", info.labels_shape, info.chunk_shape, np.uint8)
     storage = Storage(folder, ChunkMemory(labels, flags, info.labels_shape), read_only=read_only)
     storage.replay()
+    storage.save_origin()
     return storage

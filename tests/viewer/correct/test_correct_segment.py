@@ -13,6 +13,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 
 from napari_seamless.images.write import write_array
+from napari_seamless.viewer.correct.actions import redo, undo
 from napari_seamless.viewer.correct.workspaces import workspaces_of
 
 from ..conftest import TIMEOUT_MS, above_middle, save_threshold_model
@@ -234,3 +235,23 @@ def test_one_of_several_channels_is_noted_as_what_the_labels_were_made_of(
     segment_and_wait(widget)
     assert correction.origin.channel == 1
     np.testing.assert_array_equal(np.asarray(correction.labels_layer.data), above_middle(spots))
+
+
+def test_undoing_a_run_sets_back_which_model_made_the_labels(
+    open_dock, segment_and_wait, correct_result, spots, library, qtbot
+):
+    save_threshold_model(library / "later")
+    viewer, widget = open_dock(Image(spots, name="spots"))
+    segment_and_wait(widget)
+    correction = correct_result(viewer, widget)
+    _, finetune = viewer.window.add_plugin_dock_widget("napari-seamless", "Fine-tune")
+    qtbot.waitUntil(lambda: finetune.form.model is not None, timeout=TIMEOUT_MS)
+    widget.models.add_model(library / "later")
+    segment_and_wait(widget)
+    assert correction.model_name == "later"
+    qtbot.waitUntil(lambda: finetune.form.model.name == "later", timeout=TIMEOUT_MS)
+    undo(viewer, correction)
+    qtbot.waitUntil(lambda: correction.model_name == "threshold", timeout=TIMEOUT_MS)
+    qtbot.waitUntil(lambda: finetune.form.model.name == "threshold", timeout=TIMEOUT_MS)
+    redo(viewer, correction)
+    qtbot.waitUntil(lambda: correction.model_name == "later", timeout=TIMEOUT_MS)

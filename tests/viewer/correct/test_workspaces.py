@@ -13,6 +13,7 @@ import zarr
 from napari.layers import Image
 
 from napari_seamless.images.write import write_array
+from napari_seamless.viewer.correct import actions
 from napari_seamless.viewer.correct.correction import Correction
 from napari_seamless.viewer.correct.workspaces import Workspaces, workspaces_of
 from napari_seamless.viewer.image_choice import image_choices
@@ -177,6 +178,47 @@ def test_second_viewer_is_told_and_opens_read_only(viewer, start, make_napari_vi
     assert "is open in process" in notifications[-1].message
     assert second.labels_layer.data[1, 30, 40] == 7
     assert "Read-only" in second.state
+
+
+def test_second_viewer_follows_the_first(viewer, start, make_napari_viewer, tmp_path, qtbot, notifications):
+    first = start(viewer)
+    other = make_napari_viewer()
+    other.open(tmp_path / "cells.ome.tif", plugin="napari-seamless")
+    second = start(other)
+    plane = other.dims.current_step[0]
+    first.labels_layer.paint((plane, 30, 40), 7)
+    shown = second.labels_layer
+    qtbot.waitUntil(lambda: 7 in np.asarray(shown._slice.image.raw), timeout=TIMEOUT_MS)
+    assert second.workspace.regions == first.workspace.regions
+    first.workspace.verify_slice({"Z": 0})
+    qtbot.waitUntil(lambda: len(second.workspace.regions) == len(first.workspace.regions), timeout=TIMEOUT_MS)
+    actions.undo(viewer, first)
+    qtbot.waitUntil(lambda: second.workspace.redo_step is not None, timeout=TIMEOUT_MS)
+    assert second.state.startswith("Read-only: ")
+    viewer.layers.remove(first.labels_layer)
+    qtbot.waitUntil(lambda: "nobody else has it open any more" in second.state, timeout=TIMEOUT_MS)
+    assert second.labels_layer.data[plane, 30, 40] == 7
+    other.layers.remove(second.labels_layer)
+    qtbot.waitUntil(lambda: not workspaces_of(other).corrections, timeout=TIMEOUT_MS)
+    assert not start(other).workspace.read_only
+
+
+def test_damage_is_told_once_and_no_longer_followed(viewer, start, make_napari_viewer, tmp_path, qtbot, notifications):
+    first = start(viewer)
+    first.labels_layer.paint((1, 30, 40), 7)
+    settled(qtbot, first)
+    other = make_napari_viewer()
+    other.open(tmp_path / "cells.ome.tif", plugin="napari-seamless")
+    second = start(other)
+    notifications.clear()
+    first.workspace.flush()
+    whole = (first.workspace.folder / "state.json").read_bytes()
+    (first.workspace.folder / "state.json").write_text("{")
+    qtbot.waitUntil(lambda: bool(notifications), timeout=TIMEOUT_MS)
+    qtbot.wait(2500)
+    assert len([note for note in notifications if "state.json is damaged" in note.message]) == 1
+    assert second.labels_layer.data[1, 30, 40] == 7
+    (first.workspace.folder / "state.json").write_bytes(whole)
 
 
 def test_workspace_of_a_newer_version_is_refused_and_left_alone(viewer, qtbot, tmp_path, notifications, start):

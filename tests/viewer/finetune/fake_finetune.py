@@ -2,7 +2,7 @@
 
 The environment variable FAKE_FINETUNE says how it behaves: nothing for a run that ends well, ``slow`` for one that goes
 on until it is interrupted, ``deaf`` for one that ignores that, ``crash``, ``crash early`` for one that has shown no
-weights by then, ``refuse``, ``worse`` and ``unjudged``. What does not end well leaves a checkpoint, and goes on from it.
+weights by then, ``refuse``, ``worse`` and ``unjudged``. What ends badly leaves a checkpoint, and goes on from it.
 """
 
 from __future__ import annotations

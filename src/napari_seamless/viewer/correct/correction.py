@@ -44,6 +44,8 @@ class Correction:
         What is being done to the workspace in the background; empty when nothing is.
     note : str
         What was done last, for the user.
+    is_free : bool
+        Whether it is read-only though the program that wrote it has closed it.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Correction:
         self.name = request.name
         self.axes = request.source.axes.replace("S", "")
         self.busy = self.note = ""
+        self.is_free = False
         self.labels_layer: napari.layers.Labels = None
         self.adoption: Adoption = None
         self._file = request.path
@@ -69,6 +72,7 @@ class Correction:
         axes = labels_axes(self.axes)
         self.extra_axes = (axes.index("C"),) if "C" in axes else ()
         self.data = workspace.layer_labels(self.extra_axes)
+        self._workspace_origin = workspace.origin
         self._seen, self._on_disk = workspace.changes
         self._saved_at = time.monotonic()
         self._trouble: FileWriteError | None = None
@@ -89,6 +93,12 @@ class Correction:
     def model_path(self) -> str:
         """Where the package of that model was."""
         return self.origin.model_path
+
+    def follow_origin(self) -> None:
+        """Take over what the workspace says about what made the labels, if it is something else than before."""
+        now = self.workspace.origin
+        if now != self._workspace_origin:
+            self.origin = self._workspace_origin = now
 
     @property
     def labels_axes(self) -> str:
@@ -166,6 +176,8 @@ class Correction:
         if on_disk != self._on_disk:
             self._saved_at = time.monotonic()
         self._seen, self._on_disk = made, on_disk
+        if has_changed:
+            self.follow_origin()
         return has_changed
 
     def new_trouble(self) -> FileWriteError | bool | None:
@@ -178,6 +190,11 @@ class Correction:
     @property
     def state(self) -> str:
         """One line about saving, for the user."""
+        if self.is_free:
+            return (
+                "Read-only, but nobody else has it open any more: to change something, remove the layer "
+                f"'{self.labels_layer.name}' and correct the image again."
+            )
         if self.workspace.read_only:
             return f"Read-only: {self.workspace.read_only_reason}."
         if self.workspace.trouble is not None:

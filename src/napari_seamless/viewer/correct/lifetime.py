@@ -61,7 +61,7 @@ def tell_unusual(workspace: Workspace) -> None:
     """Tell the user what is unusual about a workspace that was opened."""
     if workspace.read_only:
         show_warning(f"The corrections can be looked at, not changed: {workspace.read_only_reason}.")
-    if workspace.restored:
+    if workspace.restored and not workspace.read_only:
         show_info(
             f"Restored {count(workspace.restored, 'edit')} that had not reached the labels on disk when the program "
             "ended."

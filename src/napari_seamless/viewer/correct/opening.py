@@ -15,7 +15,7 @@ import numpy as np
 from napari_seamless.errors import FileWriteError, SeamlessError
 from napari_seamless.viewer.layers import LayerSource, Region
 from napari_seamless.workspace.layout import ENDING, MANIFEST, check_belongs, info_of, read_info
-from napari_seamless.workspace.origin import Origin, read_origin, write_origin
+from napari_seamless.workspace.origin import Origin
 
 if TYPE_CHECKING:
     from napari_seamless.images.image import Image
@@ -86,7 +86,7 @@ def open_requested(request: OpeningRequest, should_stop: Callable[[], bool]) -> 
     _prepare(folder, is_own=request.folder is None and image.path is None)
     workspace = open_workspace(image, folder, name="" if image.path is not None else request.name)
     try:
-        origin = read_origin(workspace.folder)
+        origin = workspace.origin
         if request.labels is not None and not workspace.read_only:
             origin = _write_first(workspace, request.labels, should_stop)
     except BaseException:
@@ -110,10 +110,14 @@ def _write_first(workspace: Workspace, labels: FirstLabels, should_stop: Callabl
     # Into an empty workspace ids go as they are; among a person's objects they must not collide.
     instances = labels.origin.instances and bool(workspace.next_id > 1 or workspace.regions)
     workspace.write_prediction(
-        labels.array, labels.region, instances=instances, name=labels.name, should_stop=should_stop
+        labels.array,
+        labels.region,
+        instances=instances,
+        name=labels.name,
+        origin=labels.origin,
+        should_stop=should_stop,
     )
     workspace.flush()
-    write_origin(workspace.folder, labels.origin)
     return labels.origin
 
 

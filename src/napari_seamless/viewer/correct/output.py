@@ -15,7 +15,7 @@ from napari_seamless.viewer.correct.workspaces import Workspaces, workspaces_of
 from napari_seamless.viewer.segment.labels_output import LabelsOutput
 from napari_seamless.viewer.wording import count
 from napari_seamless.workspace.editable import normalised
-from napari_seamless.workspace.origin import Origin, write_origin
+from napari_seamless.workspace.origin import Origin
 
 if TYPE_CHECKING:
     import napari
@@ -54,16 +54,17 @@ class Delivery:
     def _write(self, labels: Any, instances: bool, should_stop: Callable[[], bool]) -> PredictionSummary:
         correction = self.correction
         correction.busy = "Writing the new labels around what is verified…"
+        origin = Origin(self.model_name, str(self.request.model), instances, self.channel)
         try:
             summary = correction.workspace.write_prediction(
                 without_axes(labels, correction.extra_axes),
                 self._region(),
                 instances=instances,
                 name=f"Segment with {self.model_name}",
+                origin=origin,
                 should_stop=should_stop,
             )
-            correction.origin = Origin(self.model_name, str(self.request.model), instances, self.channel)
-            write_origin(correction.workspace.folder, correction.origin)
+            correction.follow_origin()
         finally:
             correction.busy = ""
         return summary

@@ -17,6 +17,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_seamless.viewer.correct.adoption import Adoption
 from napari_seamless.viewer.correct.correction import Correction, same_layer, unwrapped
+from napari_seamless.viewer.correct.follow import Following
 from napari_seamless.viewer.correct.labels import becomes_corrections, first_labels, path_of
 from napari_seamless.viewer.correct.lifetime import (
     close_all,
@@ -77,6 +78,7 @@ class Workspaces(QObject):
         self._opening: list[tuple[str, ...]] = []
         self._open: list[Workspace] = []
         self._offers = Offers(viewer, self)
+        self._following = Following(self)
         self._look = QTimer(self)
         self._look.setInterval(_LOOK_MS)
         self._look.timeout.connect(self._on_look)
@@ -245,6 +247,7 @@ class Workspaces(QObject):
             correction.note = "This image had been corrected before; what was verified then has stayed as it was."
         bind_keys(viewer)
         self._look.start()
+        self._following.begin(correction)
         self.changed.emit()
 
     # What happens meanwhile

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_seamless.models.library import ModelSummary
     from napari_seamless.viewer.correct.correction import Correction
     from napari_seamless.viewer.finetune.models import StartingModels
+    from napari_seamless.workspace.origin import Origin
 
 FROM_SCRATCH = ""
 """The value behind "New model from scratch"."""
@@ -58,6 +59,7 @@ class FinetuneForm(QWidget):
         self._corrections: tuple[Correction, ...] = ()
         self._models: dict[str, ModelSummary] = {}
         self._found: StartingModels | None = None
+        self._seen_origin: Origin | None = None
         self._lay_out()
         self.data_box.currentIndexChanged.connect(self._on_data_chosen)
         self.model_box.currentIndexChanged.connect(self._show_model)
@@ -141,9 +143,11 @@ class FinetuneForm(QWidget):
         keys = [key for _, key in choices]
         chosen = before if before in keys or preferred is None else _key(preferred)
         set_choices(self.data_box, choices, chosen)
-        if self.data_box.currentData() != before:
+        origin = self.corrections[0].origin if self.corrections else None
+        if self.data_box.currentData() != before or origin != self._seen_origin:
             self._list_channels()
             self._choose_model_of_labels()
+        self._seen_origin = origin
         self.show_data()
 
     def set_models(self, found: StartingModels) -> None:
