@@ -128,8 +128,8 @@ class PredictionWriter:
                 self._storage.relieve()
                 on_event(Event("write", {"done": done, "total": len(blocks)}))
             # The arrays alone hold the prediction, and may come to the disk later than this line.
-            used = {"next_id": self._storage.next_id}
-            self._storage.commit("prediction", name=name, box=self._box, changed=self._changed, **used)
+            free = self._storage.next_id
+            self._storage.commit("prediction", name=name, box=self._box, changed=self._changed, next_id=free)
         answers = list(self._decisions.values())
         continued = sum(bool(answer) for answer in answers)
         return PredictionSummary(self._changed, self._kept, continued, answers.count(None), answers.count(0))

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from npe2 import read as npe2_read
+from qtpy.QtWidgets import QLabel
 
 from napari_seamless.errors import FileWriteError, WorkspaceError
 from napari_seamless.images.image import Image
@@ -63,6 +65,17 @@ def test_opening_the_image_offers_to_restore(make_napari_viewer, cells, correcte
     assert correction.workspace.folder == corrected
     assert correction.labels_layer.data[1, 15, 15] == 4
     assert correction.image_layer is viewer.layers["cells"]
+
+
+def test_offer_is_plain_text(make_napari_viewer, cells, corrected, notifications, qtbot):
+    viewer = make_napari_viewer()
+    viewer.open(cells, plugin="napari-seamless")
+    qtbot.waitUntil(lambda: bool(notifications), timeout=TIMEOUT_MS)
+    shown = NapariQtNotification.from_notification(notifications[0])
+    qtbot.addWidget(shown)
+    texts = [label.text() for label in shown.findChildren(QLabel)]
+    assert [text for text in texts if text] == [notifications[0].message]
+    assert notifications[0].message.endswith("press the button, or open the Correct panel.")
 
 
 def test_images_without_corrections_offer_nothing(make_napari_viewer, cells, notifications, qtbot):

@@ -72,6 +72,15 @@ def known_axes(image: ImageChoice, axes: str, folder: Path | None) -> str:
         return axes  # opening it says what is wrong
 
 
+class _Offer(Notification):
+    """A notification whose text is all there is to read."""
+
+    @property
+    def source(self) -> str:
+        """Nothing: napari would show the address of an object in memory."""
+        return ""
+
+
 class Offers:
     """Watches for images that have been corrected before.
 
@@ -120,9 +129,9 @@ class Offers:
         return {correction.workspace.folder for correction in self._workspaces.corrections}
 
     def _offer(self, layer: napari.layers.Image, folder: Path) -> None:
-        message = f"'{layer.name}' has been corrected before."
+        message = f"'{layer.name}' has been corrected before. To go on, press the button, or open the Correct panel."
         restore = ("Restore corrections", lambda dialog: self.restore(layer, folder))
-        notification_manager.dispatch(Notification(message, severity="info", actions=[restore]))
+        notification_manager.dispatch(_Offer(message, severity="info", actions=[restore]))
 
     def restore(self, layer: napari.layers.Image, folder: Path) -> None:
         """Open the workspace of a layer's image."""
