@@ -7,12 +7,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from napari_seamless.inference import selftest
 from napari_seamless.models.library import LIBRARY_VARIABLE, load_model
 from napari_seamless.models.package import save_model
 from napari_seamless.models.price_list import LevelPrice
+from napari_seamless.models.remembered import RememberedPatch
+
+LABELS = np.zeros((40, 40), np.uint8)
+LABELS[8:24, 12:30] = 1
+IMAGE = (50 + 100 * LABELS).astype(np.uint8)
 
 
 def test_list_names_the_user_s_models_and_where_they_live(
@@ -75,6 +82,32 @@ def test_verify_measures_a_seamless_model(run: Callable[..., object], semantic_m
 def test_verify_compares_the_fast_precision_with_float32(run: Callable[..., object], semantic_model: Path) -> None:
     answer = run("models", "verify", semantic_model, "--device", "cpu")
     assert re.search(r"against fp32: the same class for \d+\.\d+% of the pixels", answer.out)
+
+
+def test_verify_scores_annotated_images_in_both_precisions(
+    run: Callable[..., object], semantic_model: Path, tmp_path: Path
+) -> None:
+    for part, pixels in (("images", IMAGE), ("labels", LABELS)):
+        (tmp_path / "set" / part).mkdir(parents=True)
+        tifffile.imwrite(tmp_path / "set" / part / "field.tif", pixels)
+    answer = run("models", "verify", semantic_model, "--device", "cpu", "--data", tmp_path / "set")
+    assert answer.code == 0, answer.err
+    change = r"\d\.\d{4} \([+-]\d\.\d{4}\)"
+    assert re.search(rf"differ from fp32, over 1 place: score {change}, iou {change}, dice {change}\n", answer.out)
+    refused = run("models", "verify", semantic_model, "--data", tmp_path / "nothing")
+    assert refused.code == 1
+    assert "nothing" in refused.err
+    assert "pixels in tiles" not in refused.out, "data is looked at before work is done"
+
+
+def test_verify_scores_what_the_model_remembers(
+    run: Callable[..., object], semantic_model: Path, tmp_path: Path
+) -> None:
+    assert "remembers no annotated images; give some with --data" in run("models", "verify", semantic_model).out
+    patches = [RememberedPatch(name, "set", "validation", "YX", IMAGE, LABELS) for name in "ab"]
+    model = load_model(semantic_model).with_examples(patches)
+    answer = run("models", "verify", save_model(model, tmp_path / "remembers"))
+    assert "over 2 places that the model remembers: score" in answer.out
 
 
 def test_verify_fails_for_a_model_with_seams(

@@ -5,6 +5,7 @@ What changes the user's library is in `library_command`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from napari_seamless.models.model import Model
+    from napari_seamless.training.examples import Example
 
 models_app = typer.Typer(help="List, describe, verify, import and export models.", no_args_is_help=True)
 
@@ -25,7 +27,20 @@ ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model's n
 VerifiedLevelOption = Annotated[
     int | None, typer.Option("--level", metavar="N", help="By default the one that auto takes.")
 ]
+ScoredDataOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        metavar="DATASET",
+        help="Annotated images to score in the fast precision and in float32: a folder with images/ and labels/, or a "
+        "workspace; may be given several times. By default the pieces of images that the model remembers.",
+    ),
+]
 
+FP32_ADVICE = "use --precision fp32 where it matters"
+
+SHOWN = ("score", "iou", "dice", "ap50", "ap_mean")
+"""Scores that are printed, of those a task has."""
 
 DeletedOption = Annotated[bool, typer.Option("--deleted", help="List what is in the trash of your library.")]
 
@@ -81,12 +96,19 @@ def info(model: ModelArgument) -> None:
 
 
 @models_app.command("verify")
-def verify(model: ModelArgument, level: VerifiedLevelOption = None, device: DeviceOption = "auto") -> None:
+def verify(
+    model: ModelArgument,
+    data: ScoredDataOption = None,
+    level: VerifiedLevelOption = None,
+    device: DeviceOption = "auto",
+) -> None:
     """Compare a model's results under two tile grids and untiled, and in the fast precision and float32."""
+    from napari_seamless.cli.training_data import read_training_data
     from napari_seamless.inference.selftest import TOLERANCE, seam_self_test
     from napari_seamless.models.library import load_model
 
     loaded = load_model(model)
+    examples = read_training_data(data) if data else None
     report = seam_self_test(loaded, level=level, device=device)
     grids = " and of ".join(sizes_text(size) for size in report.tile_sizes)
     print(
@@ -100,6 +122,7 @@ def verify(model: ModelArgument, level: VerifiedLevelOption = None, device: Devi
         )
     print(f"seamless: within rounding ({TOLERANCE:g})")
     _report_fidelity(loaded, level, device)
+    _report_scores(loaded, examples, level, device)
 
 
 def _report_fidelity(model: Model, level: int | None, device: str) -> None:
@@ -108,7 +131,25 @@ def _report_fidelity(model: Model, level: int | None, device: str) -> None:
 
     report = fidelity_test(model, level="auto" if level is None else level, device=device)
     print(f"{report.precision} against fp32: the same class for {report.agreement:.3%} of the pixels", end="")
-    print("" if report.faithful else f", less than {LEAST_AGREEMENT:.1%}: use --precision fp32 where it matters")
+    print("" if report.faithful else f", less than {LEAST_AGREEMENT:.1%}: {FP32_ADVICE}")
+
+
+def _report_scores(model: Model, examples: list[Example] | None, level: int | None, device: str) -> None:
+    """Print what the fast precision does to the scores on annotated images, or on the pieces the model remembers."""
+    from napari_seamless.training.score_fidelity import LARGEST_CHANGE, remembered_for_judging, score_fidelity
+
+    given = remembered_for_judging(model) if examples is None else examples
+    if not given:
+        print("no scores: the model remembers no annotated images; give some with --data")
+        return
+    report = score_fidelity(model, given, level=level, device=device)
+    where = counted(report.n_places, "place") + (" that the model remembers" if examples is None else "")
+    scores = ", ".join(
+        f"{name} {report.fast[name]:.4f} ({change:+.4f})" for name, change in report.changes.items() if name in SHOWN
+    )
+    print(f"scores in {report.precision}, and how they differ from fp32, over {where}: {scores}")
+    if not report.faithful:
+        print(f"the score changes by {LARGEST_CHANGE:g} or more: {FP32_ADVICE}")
 
 
 def _card_rows(model: Model) -> list[tuple[str, str]]:
