@@ -94,12 +94,6 @@ def spoil_mask_shape(folder):
     tifffile.imwrite(folder / "verified" / "field1.tif", np.ones((64, 63), np.uint8))
 
 
-def spoil_dimensions(folder):
-    image, labels = discs(1, (16, 32, 32))
-    tifffile.imwrite(folder / "images" / "field1.tif", image)
-    tifffile.imwrite(folder / "labels" / "field1.tif", labels)
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -115,7 +109,6 @@ def spoil_dimensions(folder):
         (spoil_time, r"set/field1 are \(64, 64\) and the image is \(5, 64, 64\) along TYX"),
         (spoil_mask, "field9.tif in .*verified has none"),
         (spoil_mask_shape, "mask of verified pixels must have the shape of the labels"),
-        (spoil_dimensions, "all images must be 2D or all 3D"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_reason(folder, spoil, message):

@@ -145,9 +145,18 @@ def test_steps_and_seconds_are_budgets():
         ns.finetune(PARENT, EXAMPLES, seconds=5, options=replace(BRIEF, steps=None, until_stopped=True))
 
 
-def test_labels_that_do_not_fit_are_refused_before_training():
-    with pytest.raises(DatasetError, match="all images must be 2D or all 3D"):
-        ns.finetune(PARENT, [example(0), example(1, (20, 32, 32))], options=BRIEF)
+def test_a_2d_model_goes_on_learning_from_a_stack_whose_planes_it_remembers():
+    stack = example(1, (3, 48, 48))
+    child = ns.finetune(PARENT, [stack], options=BRIEF).model
+    assert {len(patch.axes) for patch in child.load_examples()} == {2}
+    grandchild = ns.finetune(child, [stack, example(0)], options=BRIEF).model
+    assert grandchild.parent == "parent-finetuned"
+
+
+def test_examples_that_do_not_fit_are_refused_before_training():
+    volumes = create_model(replace(CONFIG, spatial_dims=3), task="instances", name="volumes")
+    with pytest.raises(DatasetError, match=r"all images must be 2D or all 3D.*or a 2D network"):
+        ns.finetune(volumes, [example(0), example(1, (20, 32, 32))], options=BRIEF)
 
 
 SEMANTIC = create_model(replace(CONFIG, out_channels=2), classes=("background", "cell"), name="cells")

@@ -135,7 +135,7 @@ class _Corrections:
     channel: int | str | None
 
     def read(self) -> list[Example]:
-        from napari_seamless.training.dataset import check_together, open_pair
+        from napari_seamless.training.dataset import open_pair
         from napari_seamless.workspace.training_examples import workspace_examples
 
         if len(self.images) != len(self.labels) or len(self.verified) not in (0, len(self.images)):
@@ -153,9 +153,7 @@ class _Corrections:
             examples += read_training_data(self.datasets, self.ignore)
         if not examples:
             raise DatasetError("fine-tuning needs corrections: give --workspace, --image with --labels, or --dataset")
-        examples = examples if self.channel is None else _in_one_channel(examples, self.channel)
-        check_together(examples)
-        return examples
+        return examples if self.channel is None else _in_one_channel(examples, self.channel)
 
     @property
     def names(self) -> tuple[str, ...]:

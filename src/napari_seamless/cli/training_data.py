@@ -24,7 +24,7 @@ def read_training_data(paths: Sequence[Path], ignore: int | None = None) -> list
     ------
     DatasetError, WorkspaceError
     """
-    from napari_seamless.training.dataset import check_together, open_datasets
+    from napari_seamless.training.dataset import open_datasets
     from napari_seamless.workspace.training_examples import is_workspace, workspace_examples
 
     workspaces = [path for path in paths if is_workspace(path)]
@@ -32,5 +32,4 @@ def read_training_data(paths: Sequence[Path], ignore: int | None = None) -> list
     examples = [example for folder in workspaces for example in workspace_examples(folder)]
     if datasets or not workspaces:
         examples += open_datasets(datasets, ignore)
-    check_together(examples)
     return examples

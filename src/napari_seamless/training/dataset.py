@@ -29,29 +29,35 @@ def open_datasets(folders: Sequence[str | Path], ignore: int | None = None) -> l
     Raises
     ------
     DatasetError
-        If one of them cannot be used, or they mix 2D and 3D.
+        If one of them cannot be used.
     """
     if not folders:
         raise DatasetError("training needs at least one data set: give a folder with images/ and labels/")
-    examples = [example for folder in folders for example in open_dataset(folder, ignore)]
-    check_together(examples)
-    return examples
+    return [example for folder in folders for example in open_dataset(folder, ignore)]
 
 
-def check_together(examples: Sequence[Example]) -> None:
-    """Check that one model can learn from all examples.
+def check_together(examples: Sequence[Example], spatial_dims: int | None) -> None:
+    """Check that one network can learn from all examples.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+    spatial_dims : int or None
+        Of the network: one with two takes each plane of a volume as an image, and so learns from images and volumes
+        together. None when it is still to follow from the examples.
 
     Raises
     ------
     DatasetError
-        If there are none, or they mix 2D and 3D.
+        If there are none, or they mix images and volumes and the network is not 2D.
     """
     if not examples:
         raise DatasetError("training needs at least one annotated image")
     by_dims = {example.spatial_dims: example.name for example in examples}
-    if len(by_dims) > 1:
+    if len(by_dims) > 1 and spatial_dims != 2:
         raise DatasetError(
-            f"all images must be 2D or all 3D, but {by_dims[2]} is 2D and {by_dims[3]} is 3D: train one model for each"
+            f"all images must be 2D or all 3D, but {by_dims[2]} is 2D and {by_dims[3]} is 3D: train one model for "
+            f"each, or a 2D network (spatial_dims=2), which takes every plane of a volume as an image"
         )
 
 

@@ -68,7 +68,6 @@ def read_examples(data: Sequence[str | Path | Example] | str | Path) -> list[Exa
         raise DatasetError("give either folders or examples, not both")
     if not examples:
         return open_datasets([item for item in given if isinstance(item, str | Path)])
-    check_together(examples)
     return examples
 
 
@@ -109,6 +108,7 @@ def default_model(
     ------
     DatasetError, ConfigError, ChannelError
     """
+    check_together(examples, spatial_dims)
     dims = spatial_dims or examples[0].spatial_dims
     kind = input_kind or _default_input_kind(examples)
     in_channels = {"grey": 1, "colour": 3}.get(kind, _n_channels(examples[0]))
@@ -170,6 +170,7 @@ def prepare_training(examples: Sequence[Example], model: Model, options: Trainin
         If data, model and options do not fit each other.
     """
     config = model.config
+    check_together(examples, config.spatial_dims)
     if config.spatial_dims > examples[0].spatial_dims:
         raise ConfigError(
             f"the network is {config.spatial_dims}D, but the images are {examples[0].spatial_dims}D: use "
