@@ -265,3 +265,35 @@ def test_every_control_has_a_tooltip(open_correct, cells):
     row = panel.next_place
     for control in (row.kind_box, row.map_button, row.next_button, row.cancel_button, row.bar, row.status):
         assert control.toolTip()
+
+
+def test_a_new_map_is_shown_in_the_layer_of_the_one_before(open_correct, cells, qtbot, library):
+    """Removing a layer lets napari collect all garbage, which holds the viewer up."""
+    viewer, panel, correction = open_correct(Image(cells, name="cells"), "YX")
+    make_map(qtbot, panel.next_place)
+    (before,) = (layer for layer in viewer.layers if layer.name == "cells · uncertainty")
+    shown = before.data
+    before.visible = False
+    removed = []
+    viewer.layers.events.removed.connect(lambda event: removed.append(event.value))
+    correction.origin = Origin("newer", str(library / "threshold"))
+    workspaces_of(viewer).changed.emit()
+    qtbot.waitUntil(lambda: panel.next_place.is_stale, timeout=TIMEOUT_MS)
+    make_map(qtbot, panel.next_place)
+    assert removed == []
+    assert before.data is not shown
+    assert before.visible
+
+
+def test_place_is_marked_after_it_is_drawn(open_correct, cells, qtbot):
+    viewer, panel, _ = open_correct(Image(cells, name="cells"), "YX")
+    make_map(qtbot, panel.next_place)
+    finder = panel.next_place.finder
+    seen = []
+    finder.changed.connect(lambda: seen.append((finder.is_searching, bool(finder.outcome), has_rectangle(viewer))))
+    go(qtbot, panel.next_place)
+    assert seen == [(True, False, False), (True, True, False), (False, True, True)]
+
+
+def has_rectangle(viewer: Any) -> bool:
+    return any(isinstance(layer, Shapes) and len(layer.data) for layer in viewer.layers)

@@ -9,6 +9,7 @@ from napari.utils.notifications import show_error, show_info, show_warning
 
 from napari_seamless.errors import FileWriteError, WorkspaceError
 from napari_seamless.viewer.correct.opening import OpeningRequest, open_requested
+from napari_seamless.viewer.engine_loading import load_what_labels_need
 from napari_seamless.viewer.reporting import report
 from napari_seamless.viewer.wording import count
 
@@ -28,6 +29,7 @@ def open_and_note(
     SeamlessError
         As `open_requested`, and if this viewer has the workspace open already.
     """
+    load_what_labels_need()  # here, not on the main thread, which will show the labels
     workspace, origin = open_requested(request, is_closing)
     if workspace.read_only and any(other.folder.samefile(workspace.folder) for other in still_open):
         workspace.close()

@@ -222,7 +222,10 @@ class NextPlace(QWidget):
             layer.visible = not layer.visible
 
     def _show_map(self, correction: Correction, found: UncertaintyMap) -> None:
-        show_map(self._viewer, correction, found).events.visible.connect(self._show_state)
+        is_new = map_layer(self._viewer, correction) is None
+        layer = show_map(self._viewer, correction, found)
+        if is_new:
+            layer.events.visible.connect(self._show_state)
 
     def cancel(self) -> None:
         """Stop mapping."""
@@ -256,7 +259,7 @@ class NextPlace(QWidget):
             self._told = f"No map: {error}"
             report(error)
         elif is_open:
-            found = read_map(job.correction.workspace.folder, job.correction.workspace.shape)
+            found = job.future.result()
             self._show_map(job.correction, found)
             measure = "disagreement of the heads" if found.measure == "disagreement" else "entropy of the classes"
             self._told = f"Bright: high {measure} of '{found.model}'."

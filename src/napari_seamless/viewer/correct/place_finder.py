@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_seamless.errors import Cancelled
 from napari_seamless.images.boxes import contains
+from napari_seamless.viewer.controls import single_shot
 from napari_seamless.viewer.correct.places import place_text, show_place
 from napari_seamless.viewer.correct.uncertainty_job import Kind, Search
 from napari_seamless.viewer.correct.uncertainty_layers import mark_place, remove_mark
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from napari_seamless.images.boxes import Box
     from napari_seamless.viewer.correct.correction import Correction
     from napari_seamless.workspace.uncertainty_file import UncertaintyMap
+
+_MS_TO_MARK = 20
 
 
 class PlaceFinder(QObject):
@@ -53,6 +56,8 @@ class PlaceFinder(QObject):
         self._rankings: dict[Kind, Ranking] = {}
         self._visited: dict[Kind, list[Box]] = {}
         self._place: Box | None = None
+        self._to_mark: tuple[Correction, Box] | None = None
+        self._mark_soon = single_shot(_MS_TO_MARK, self._mark, self)
 
     def set_map(self, correction: Correction | None, found: UncertaintyMap | None) -> None:
         """Look in this map from now on; of another correction, nothing was suggested yet."""
@@ -87,7 +92,6 @@ class PlaceFinder(QObject):
             self._place = None
 
     def _on_found(self, found_in: UncertaintyMap, kind: Kind, found: tuple[Ranking, Suggestion | None]) -> None:
-        self.is_searching = False
         is_open = self._correction in workspaces_of(self._viewer).corrections
         if is_open and found_in is self._map:  # else it was replaced, or another image chosen, meanwhile
             self._rankings[kind], suggestion = found
@@ -96,6 +100,7 @@ class PlaceFinder(QObject):
             else:
                 visited = self._visited.pop(kind, None)
                 self.outcome = f"No other {kind}: Next begins again." if visited else f"Every {kind} is verified."
+        self.is_searching = self._mark_soon.isActive()
         self.changed.emit()
 
     def _show(self, kind: Kind, suggestion: Suggestion) -> None:
@@ -104,12 +109,20 @@ class PlaceFinder(QObject):
         self._viewer.dims.ndisplay = 2
         show_place(self._viewer, self._correction, suggestion.box, closer=True)
         if kind == "field":
-            mark_place(self._viewer, self._correction, suggestion.box)
+            self._to_mark = self._correction, suggestion.box
+            self._mark_soon.start()  # once the place is drawn: each takes a while
         else:
             remove_mark(self._viewer, self._correction)
         self._place = suggestion.box if kind == "field" else None
         place = place_text(self._correction, suggestion.box)
         self.outcome = f"{place}: {suggestion.uncertainty:.2f} unsure on average."
+
+    def _mark(self) -> None:
+        correction, box = self._to_mark
+        if correction in workspaces_of(self._viewer).corrections:
+            mark_place(self._viewer, correction, box)
+        self.is_searching = False
+        self.changed.emit()
 
     def _on_error(self, error: BaseException) -> None:
         self.is_searching = False

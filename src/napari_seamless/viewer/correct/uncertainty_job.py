@@ -14,7 +14,7 @@ from napari_seamless.viewer.engine_loading import load_engine
 from napari_seamless.viewer.segment.job import Progress, open_model
 from napari_seamless.viewer.wording import progress_line
 from napari_seamless.workspace.next_place import FIELD_SIDE, Ranking, Suggestion
-from napari_seamless.workspace.uncertainty_file import make_map
+from napari_seamless.workspace.uncertainty_file import UncertaintyMap, make_map, read_map
 
 if TYPE_CHECKING:
     from napari_seamless.events import Event
@@ -32,7 +32,7 @@ class UncertaintyJob:
     ----------
     correction : Correction
     future : concurrent.futures.Future
-        Its result is None, or it raises what the run raised.
+        Its result is the map, or it raises what the run raised.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ class UncertaintyJob:
         self.correction = correction
         self._image = correction.workspace.image
         self._origin = correction.origin
-        self._folder = correction.workspace.folder
+        self._folder, self._shape = correction.workspace.folder, correction.workspace.shape
         self._progress = Progress()
         self._stop = threading.Event()
         self._is_closing = worker.is_closing
-        self.future: Future[None] = worker.submit(self._run)
+        self.future: Future[UncertaintyMap] = worker.submit(self._run)
 
     @property
     def progress(self) -> Progress:
@@ -69,7 +69,7 @@ class UncertaintyJob:
         self._stop.set()
         self.future.cancel()  # matters only while it still waits for the worker
 
-    def _run(self) -> None:
+    def _run(self) -> UncertaintyMap:
         load_engine()
         model = open_model(model_package(self._origin.model, self._origin.model_path, self._folder))
         make_map(
@@ -81,6 +81,7 @@ class UncertaintyJob:
             on_event=self._on_event,
             should_stop=lambda: self._stop.is_set() or self._is_closing(),
         )
+        return read_map(self._folder, self._shape)
 
     def _on_event(self, event: Event) -> None:
         fields = event.fields

@@ -30,10 +30,19 @@ def map_layer(viewer: napari.Viewer, correction: Correction) -> napari.layers.Im
 
 
 def show_map(viewer: napari.Viewer, correction: Correction, found: UncertaintyMap) -> napari.layers.Image:
-    """Show a map below the labels and return its layer; that of an earlier one goes. The active layer stays active."""
+    """Show a map below the labels, in the layer of an earlier one if there is one, and return the layer.
+
+    The active layer stays active. A layer is never removed to make place for another: napari collects all of Python's
+    garbage when one is removed, which takes it some tenths of a second.
+    """
     from napari.layers import Image
 
-    _remove(viewer, map_layer(viewer, correction))
+    earlier = map_layer(viewer, correction)
+    if earlier is not None:
+        earlier.data = _as_data(found.array, correction.extra_axes)
+        earlier.contrast_limits = (0.0, found.highest or 1.0)
+        earlier.visible = True
+        return earlier
     layer = Image(
         _as_data(found.array, correction.extra_axes),
         name=f"{correction.name} · uncertainty",
