@@ -5,19 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QObject, QSignalBlocker, Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, QTimer
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QToolTip, QVBoxLayout, QWidget
 
 Choice = tuple[str, Any]
 """What a combo box shows, and the value behind it."""
 
 _NARROWEST_COMBO = 12
 _WIDTH_OF_MORE = 28
+_WIDTH_OF_ARROW = 36
+
+
+class NarrowCombo(QComboBox):
+    """A combo box that doesn't grow with its longest entry: its tooltip tells what is cut off."""
+
+    @property
+    def full_tip(self) -> str:
+        """The tooltip, below what is chosen if that is too long to be read."""
+        text = self.currentText()
+        is_cut = self.fontMetrics().horizontalAdvance(text) > self.width() - _WIDTH_OF_ARROW
+        return f"{text}\n\n{self.toolTip()}" if is_cut else self.toolTip()
+
+    def event(self, event: QEvent) -> bool:
+        """Show the tooltip."""
+        if event.type() == QEvent.Type.ToolTip:
+            QToolTip.showText(event.globalPos(), self.full_tip, self)
+            return True
+        return bool(super().event(event))
 
 
 def combo(name: str, purpose: str) -> QComboBox:
     """Return an empty combo box that doesn't grow with its longest entry."""
-    box = QComboBox()
+    box = NarrowCombo()
     box.setObjectName(name)
     describe(box, purpose)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QMessageBox, QPushButton, QWidget
 
 Answer = Literal["go on", "stop", "cancel"]
 
@@ -17,6 +17,18 @@ _ONE_CLOSING_SECONDS = 5.0
 
 def ask(parent: QWidget | None, *, has_budget: bool, can_cancel: bool) -> Answer:
     """Ask what becomes of the training."""
+    box, go_on, stop = question(parent, has_budget=has_budget, can_cancel=can_cancel)
+    box.exec()
+    clicked = box.clickedButton()
+    if clicked is stop:
+        return "stop"
+    return "go on" if clicked is go_on or not can_cancel else "cancel"
+
+
+def question(
+    parent: QWidget | None, *, has_budget: bool, can_cancel: bool
+) -> tuple[QMessageBox, QPushButton, QPushButton]:
+    """Return the question, and the buttons that let the training go on and stop."""
     box = QMessageBox(parent)
     box.setWindowTitle("A training is in progress")
     box.setText("Shall the training go on?")
@@ -26,15 +38,13 @@ def ask(parent: QWidget | None, *, has_budget: bool, can_cancel: bool) -> Answer
         "If it stops, the best weights so far are kept and wait there, too."
     )
     go_on = box.addButton("Go on", QMessageBox.ButtonRole.AcceptRole)
+    go_on.setToolTip("Close, and let the training go on without a window.")
     stop = box.addButton("Stop", QMessageBox.ButtonRole.DestructiveRole)
+    stop.setToolTip("Close, and end the training; it saves the best weights first.")
     if can_cancel:
-        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.addButton(QMessageBox.StandardButton.Cancel).setToolTip("Close nothing.")
     box.setDefaultButton(go_on)
-    box.exec()
-    clicked = box.clickedButton()
-    if clicked is stop:
-        return "stop"
-    return "go on" if clicked is go_on or not can_cancel else "cancel"
+    return box, go_on, stop
 
 
 class ClosingQuestion(QObject):
