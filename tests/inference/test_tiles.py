@@ -1,5 +1,7 @@
 """Tiles write every pixel once and read what the mirror-extended image holds."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -106,6 +108,13 @@ def test_every_pixel_is_written_exactly_once(data: st.DataObject, dims: int) -> 
     expected[tuple(slice(*span) for span in region)] = 1
     assert np.array_equal(written, expected)
     assert grid.outer_pixels == sum(int(np.prod(tile.outer_shape)) for tile in grid)
+    kinds = Counter((tile.outer_shape, tile.cut) for tile in grid)
+    assert {(shape, cut): count for count, shape, cut in grid.kinds()} == kinds
+    for tile in grid:
+        for axis, (start, stop) in enumerate(tile.cut):
+            low, high = grid.largest_cut[axis]
+            assert low <= start
+            assert stop <= high
 
 
 def test_a_million_tiles_are_not_made_in_advance() -> None:
@@ -149,7 +158,8 @@ def test_chosen_tiles_fit_half_of_the_memory(free_gib: int, region: tuple[tuple[
     found = geometry(CONFIG)
     size = choose_tile_size(CONFIG, 4, region, found, free_gib * 2**30, "fp32")
     grid = TileGrid(region, size, found)
-    assert network_bytes(CONFIG, 4, grid.largest_outer_shape, "fp32") <= free_gib * 2**29
+    needed = network_bytes(CONFIG, 4, grid.largest_outer_shape, "fp32", wanted=grid.largest_cut)
+    assert needed <= free_gib * 2**29
     if free_gib == 64:
         assert min(size[0], 512) >= min(512, whole_region_tile(region, found.alignment)[0])
 

@@ -104,6 +104,37 @@ def assert_equal(actual: Tensor, expected: Tensor, tolerance: float = ROUNDING) 
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("settings_of_network", CONFIGS.values(), ids=CONFIGS)
+@given(data=st.data())
+@settings(max_examples=4)
+def test_a_part_across_is_the_part_of_the_whole(settings_of_network: dict, padding: str, data: st.DataObject) -> None:
+    """With all the context it needs, or at the column's border with none."""
+    config = NetworkConfig(spatial_dims=3, in_channels=2, features=(2, 4, 6), padding=padding, **settings_of_network)
+    level = data.draw(st.sampled_from(config.levels), label="level")
+    axis = data.draw(st.integers(0, 2), label="axis")
+    network, found = random_network(config), geometry(config, level)
+    sizes = found.input_sizes((9, 9, 9))
+    wanted = []
+    for size in found.output_sizes(sizes):
+        start = data.draw(st.integers(0, size - 1), label="start")
+        wanted.append((start, data.draw(st.integers(start + 1, size), label="stop")))
+    stream = StreamedNetwork(network, level=level, axis=axis).open((0, 4), wanted)
+    first, stop = stream.schedule.image
+    shape = [2, *sizes]
+    shape[1 + axis] = stop - first
+    pixels = torch.randn(1, *shape, dtype=torch.float64)
+    whole = StreamedNetwork(network, level=level, axis=axis).open((0, 4)).push(pixels)
+    part = stream.push(pixels)
+    assert whole is not None
+    assert part is not None
+    expected = whole[1][level]
+    for other, (low, high) in enumerate(wanted):
+        if other != axis:
+            expected = expected.narrow(2 + other, low, high - low)
+    assert_equal(part[1][level], expected)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("settings_of_network", CONFIGS.values(), ids=CONFIGS)
 @given(data=st.data())

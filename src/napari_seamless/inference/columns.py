@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import lcm, prod
 
 from napari_seamless.errors import TileSizeError
@@ -77,7 +76,7 @@ class Columns:
     @property
     def peak_bytes(self) -> int:
         """Predicted peak of the memory on the device that holds the activations."""
-        cost = self._cost
+        cost = self._cost(self.grid.largest_outer_shape, self.grid.largest_cut)
         activations = HOLES * cost.peak_values * BYTES_PER_VALUE[self.precision]
         planes_in = 3 * self.config.in_channels * min(self.slab_planes, cost.input_planes)  # raw, normalised, waiting
         planes_out = 3 * len(self.levels) * self.config.out_channels * max(PIECE_PLANES, self.chunk_planes)
@@ -85,23 +84,34 @@ class Columns:
 
     @property
     def equal_pixels(self) -> float:
-        """Pixels of tiles' outer regions that would cost as much: compare with ``TileGrid.outer_pixels``."""
-        cost, (start, stop) = self._cost, self.grid.region[self.axis]
-        outer = self.grid.geometry.input_size(self.axis, stop - start + self._phase)
-        cross_sections = self.grid.outer_pixels / outer
-        arithmetic = cost.multiply_adds / multiply_adds_per_pixel(self.config, max(self.levels)) * cross_sections
-        return arithmetic + STEP_PIXELS * len(self.grid) * -(-cost.input_planes // self.chunk_planes)
+        """Pixels of network input that would cost as much; compare with `tiling.work_pixels`."""
+        total, steps = 0.0, 0
+        for count, outer, cut in self.grid.kinds():
+            cost = self._cost(outer, cut)
+            total += count * cost.multiply_adds * self._cross_section(outer)
+            steps += count * -(-cost.input_planes // self.chunk_planes)
+        return total / multiply_adds_per_pixel(self.config, max(self.levels)) + STEP_PIXELS * steps
 
     @property
     def chunk_pixels(self) -> int:
         """Pixels of the largest chunk that is fed."""
         return self._widest * self.chunk_planes
 
-    @property
-    def _cost(self) -> StreamCost:
+    def _cost(self, outer: Sequence[int], cut: Sequence[Span]) -> StreamCost:
         start, stop = self.grid.region[self.axis]
-        inner = (self._phase, self._phase + stop - start)
-        return _stream_cost(self.config, self.levels, self.axis, inner, self.chunk_planes)
+        return stream_cost(
+            self.config,
+            self.levels,
+            axis=self.axis,
+            inner=(self._phase, self._phase + stop - start),
+            chunk_planes=self.chunk_planes,
+            outer_shape=outer,
+            wanted=cut,
+        )
+
+    def _cross_section(self, outer: Sequence[int]) -> int:
+        """Pixels across a column with its halo."""
+        return prod(outer[: self.axis]) * prod(outer[self.axis + 1 :])
 
     @property
     def _phase(self) -> int:
@@ -110,9 +120,7 @@ class Columns:
 
     @property
     def _widest(self) -> int:
-        """Pixels across the widest column, with its halo."""
-        outer = self.grid.largest_outer_shape
-        return prod(outer[: self.axis]) * prod(outer[self.axis + 1 :])
+        return self._cross_section(self.grid.largest_outer_shape)
 
     def narrower(self) -> Columns | None:
         """Return columns of half the width, or None if they are as narrow as can be."""
@@ -201,10 +209,3 @@ def _slab_planes(chunk: int, storage: int) -> int:
     """Return how many planes to read at a time: whole chunks of the file, and whole chunks of what is fed."""
     both = lcm(chunk, storage)
     return both if both <= MOST_SLAB_PLANES else min(round_up(chunk, storage), max(chunk, MOST_SLAB_PLANES))
-
-
-@lru_cache(maxsize=256)
-def _stream_cost(
-    config: NetworkConfig, levels: tuple[int, ...], axis: int, inner: Span, chunk_planes: int
-) -> StreamCost:
-    return stream_cost(config, levels, axis=axis, inner=inner, chunk_planes=chunk_planes)

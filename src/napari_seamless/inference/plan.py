@@ -14,7 +14,13 @@ from napari_seamless.inference.columns import PIECE_PLANES, Columns, choose_colu
 from napari_seamless.inference.devices import free_memory, resolve_device, resolve_precision
 from napari_seamless.inference.source import Channel, Source, source_of
 from napari_seamless.inference.tiles import Span, TileGrid, whole_region_tile
-from napari_seamless.inference.tiling import choose_tile_size, network_bytes, requested_tile_size
+from napari_seamless.inference.tiling import (
+    choose_tile_size,
+    levels_run,
+    network_bytes,
+    requested_tile_size,
+    work_pixels,
+)
 from napari_seamless.models.model import Model
 from napari_seamless.networks.geometry import Geometry, geometry
 
@@ -207,7 +213,9 @@ def plan_segmentation(
     heads = keep_heads or accurate
     grid = _grid(model, depth, spans[split:], used, tile_size, free, precision, heads)
     columns = _columns(model, depth, grid, tile_size, free, precision, heads) if used == found else None
-    peak = network_bytes(model.config, depth, grid.largest_outer_shape, precision, keep_heads=heads)
+    peak = network_bytes(
+        model.config, depth, grid.largest_outer_shape, precision, keep_heads=heads, wanted=grid.largest_cut
+    )
     plan = SegmentationPlan(
         tiles=grid if columns is None else columns.grid,
         planes=spans[:split],
@@ -313,16 +321,20 @@ def _columns(
     config = model.config
     if asked != "auto" or config.spatial_dims < 3 or config.padding != "same" or len(tiles) == 1:
         return None
-    levels = tuple(one for one in config.levels if one <= level) if heads else (level,)
+    levels = levels_run(config, level, keep_heads=heads)
     try:
         columns = choose_columns(config, levels, tiles.region, tiles.geometry, free, precision)
     except TileSizeError:
         return None  # tiles fit: they were chosen before
-    return columns if columns.equal_pixels < STREAMING_PAYS * tiles.outer_pixels else None
+    work = work_pixels(config, level, tiles, keep_heads=heads)
+    return columns if columns.equal_pixels < STREAMING_PAYS * work else None
 
 
 def _timed(plan: SegmentationPlan, model: Model) -> SegmentationPlan:
     heads = plan.keep_heads or plan.accurate
     per_pixel = seconds_per_pixel(model, plan.level, plan.device, plan.precision, keep_heads=heads)
-    pixels = plan.tiles.outer_pixels if plan.columns is None else plan.columns.equal_pixels
+    if plan.columns is None:
+        pixels = work_pixels(model.config, plan.level, plan.tiles, keep_heads=heads)
+    else:
+        pixels = plan.columns.equal_pixels
     return replace(plan, seconds=per_pixel * pixels * plan.n_planes)

@@ -212,13 +212,15 @@ class _Column:
         predictor = self.ready()
         if self.stream is None:
             network = StreamedNetwork(predictor.network, level=predictor.levels, axis=self.axis)
-            self.stream = network.open((self.start, self.end))
+            self.stream = network.open((self.start, self.end), self.tile.cut if predictor.cut else None)
         with torch.inference_mode():
             made = self.stream.push(predictor.transfer.to_device(np.ascontiguousarray(chunk)))
             if made is None:
                 return None
             start, logits = made
-            prediction = predictor.prediction_of({level: self._cut(values) for level, values in logits.items()})
+            if not predictor.cut:
+                logits = {level: self._cut(values) for level, values in logits.items()}
+            prediction = predictor.prediction_of(logits)
         return start + prediction.probabilities.shape[1 + self.axis], prediction
 
     def _cut(self, logits: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ in the same place.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -105,6 +106,24 @@ class TileGrid(Sequence[Tile]):
                 sum(self._along(axis, step)[1][1] - self._along(axis, step)[1][0] for step in range(count))
             )
         return prod(along_axes)
+
+    @property
+    def largest_cut(self) -> tuple[Span, ...]:
+        """What of the network's output a tile with the largest outer region keeps, in whole cells of the grid."""
+        found = self.geometry
+        margins = [halo - crop for halo, crop in zip(found.halo, found.crop, strict=True)]
+        outputs = found.output_sizes(self.largest_outer_shape)
+        return tuple((margin, size - margin) for margin, size in zip(margins, outputs, strict=True))
+
+    def kinds(self) -> Iterator[tuple[int, tuple[int, ...], tuple[Span, ...]]]:
+        """Yield every kind of tile: how many there are, the shape of their outer region, and their cut."""
+        along = []
+        for axis, count in enumerate(self.counts):
+            placed = (self._along(axis, step) for step in range(count))
+            along.append(Counter((outer[1] - outer[0], cut) for _, outer, cut in placed))
+        for kind in product(*(counter.items() for counter in along)):
+            shape, cut = zip(*(key for key, _ in kind), strict=True)
+            yield prod(number for _, number in kind), shape, cut
 
     def __len__(self) -> int:
         return prod(self.counts)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from math import prod
 
 from napari_seamless.errors import TileSizeError
-from napari_seamless.inference.tiles import Span, check_tile_size, whole_region_tile
+from napari_seamless.inference.tiles import Span, TileGrid, check_tile_size, whole_region_tile
 from napari_seamless.networks.config import NetworkConfig
-from napari_seamless.networks.cost import peak_values_per_pixel, weight_values
+from napari_seamless.networks.cost import multiply_adds_per_pixel, tile_cost, weight_values
 from napari_seamless.networks.geometry import Geometry, round_up
 
 BYTES_PER_VALUE = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2}
@@ -36,19 +36,37 @@ FIXED_BYTES = 64 * 2**20
 
 
 def network_bytes(
-    config: NetworkConfig, level: int, outer_shape: Sequence[int], precision: str, *, keep_heads: bool = False
+    config: NetworkConfig,
+    level: int,
+    outer_shape: Sequence[int],
+    precision: str,
+    *,
+    keep_heads: bool = False,
+    wanted: Sequence[Span] | None = None,
 ) -> int:
     """Return the predicted peak of the memory for running the network once on an outer region.
 
-    Activations as `peak_values_per_pixel` counts them, and the region as it is read and normalised, in float32,
-    beside the class probabilities that come out; what an allocator needs on top; and what does not depend on the
-    region. The three constants are fitted to measured runs: docs/performance.md has predictions beside measurements.
+    Activations as `tile_cost` counts them, and the region as it is read and normalised, in float32, beside the class
+    probabilities that come out; what an allocator needs on top; and what does not depend on the region. The three
+    constants are fitted to measured runs: docs/performance.md has predictions beside measurements.
     """
-    activations = peak_values_per_pixel(config, level, keep_heads=keep_heads) * BYTES_PER_VALUE[precision]
-    heads = len(config.levels) if keep_heads else 1
-    around = 4 * (2 * config.in_channels + 2 * heads * config.out_channels)
+    levels = levels_run(config, level, keep_heads=keep_heads)
+    activations = tile_cost(config, levels, outer_shape, wanted).peak_values * BYTES_PER_VALUE[precision]
+    around = 4 * (2 * config.in_channels + 2 * len(levels) * config.out_channels)
     weights = WEIGHT_COPIES * 4 * weight_values(config, level)
-    return int(prod(outer_shape) * (HEAP_SLACK * activations + around) + weights + FIXED_BYTES)
+    return int(HEAP_SLACK * activations + prod(outer_shape) * around + weights + FIXED_BYTES)
+
+
+def levels_run(config: NetworkConfig, level: int, *, keep_heads: bool) -> tuple[int, ...]:
+    """Return the heads that are run for `level`: with `keep_heads`, the shallower ones as well."""
+    return tuple(one for one in config.levels if one <= level) if keep_heads else (level,)
+
+
+def work_pixels(config: NetworkConfig, level: int, tiles: TileGrid, *, keep_heads: bool = False) -> float:
+    """Return the pixels of network input that would cost as much as all tiles, if nothing of them were cut."""
+    levels = levels_run(config, level, keep_heads=keep_heads)
+    total = sum(count * tile_cost(config, levels, shape, cut).multiply_adds for count, shape, cut in tiles.kinds())
+    return total / multiply_adds_per_pixel(config, level)
 
 
 def choose_tile_size(
@@ -71,8 +89,9 @@ def choose_tile_size(
     budget = free_bytes * SHARE_OF_FREE_MEMORY
     size = list(whole_region_tile(region, used.alignment))
     while True:
-        outer = used.input_sizes(size)
-        needed = network_bytes(config, level, outer, precision, keep_heads=keep_heads)
+        tiles = TileGrid(tuple((0, length) for length in size), tuple(size), used)
+        outer = tiles.largest_outer_shape
+        needed = network_bytes(config, level, outer, precision, keep_heads=keep_heads, wanted=tiles.largest_cut)
         smallest = all(length == m for length, m in zip(size, used.alignment, strict=True))
         if needed <= budget and (prod(outer) <= MOST_OUTER_PIXELS[config.spatial_dims] or smallest):
             return _evened_out(size, region, used.alignment)

@@ -1,52 +1,124 @@
-"""What running a network costs per pixel of its input: memory and arithmetic, without torch."""
+"""What running a network costs, memory and arithmetic, without torch."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 
 from napari_seamless.networks.config import NetworkConfig
-from napari_seamless.networks.graph import Node, block_channels, inputs_of, nodes_for, skips_of, up_channels
+from napari_seamless.networks.graph import Node, below, block_channels, inputs_of, nodes_for, up_channels
+from napari_seamless.networks.reach import Span
+from napari_seamless.networks.tile_regions import TileRegions, pixels, tile_regions
 
 KERNEL = 3
 
 
-def peak_values_per_pixel(config: NetworkConfig, level: int | None = None, *, keep_heads: bool = False) -> float:
-    """Return how many activation values are alive at once, per pixel of the input.
+@dataclass(frozen=True)
+class TileCost:
+    """The cost of running a network once on a tile.
 
-    The walk repeats what the executor (`nested.py`) does: a node's joined input, the block's intermediate result and
-    its result live together, beside every earlier node that is still needed.
+    Attributes
+    ----------
+    multiply_adds : float
+        Of all convolutions of the nodes, each on the region it is computed for; heads not counted.
+    peak_values : float
+        Activation values that are alive at once, the image's and the logits' among them.
+    """
+
+    multiply_adds: float
+    peak_values: float
+
+
+def tile_cost(
+    config: NetworkConfig, levels: Sequence[int], outer_shape: Sequence[int], wanted: Sequence[Span] | None = None
+) -> TileCost:
+    """Return what running a network once costs.
+
+    The walk repeats what the executor (`nested.py`) does, with numbers of values in place of tensors.
 
     Parameters
     ----------
     config : NetworkConfig
-    level : int, optional
-        Pruning level.
-    keep_heads : bool
-        Whether the logits of all heads are kept (accurate mode, uncertainty).
+    levels : sequence of int
+        The heads that are wanted.
+    outer_shape : sequence of int
+        Pixels of the network's input along each spatial axis.
+    wanted : sequence of (start, stop), optional
+        The wanted part of the output, as for `tile_regions`.
     """
-    nodes = nodes_for(config, level)
+    walk = _Walk(config, tile_regions(config, levels, outer_shape, wanted))
+    nodes = nodes_for(config, max(levels))
     uses_left = Counter(source for node in nodes for source in inputs_of(config, node))
-    heads = len(config.levels) if keep_heads else 1
-    alive: dict[Node, float] = {}
-    peak = 0.0
     for node in nodes:
-        share = _share_of_pixels(config, node)
-        _, between, out = block_channels(config, node)
-        peak = max(peak, sum(alive.values()) + share * (_joined_channels(config, node) + between + out))
-        alive[node] = share * out
+        walk.join(node)
         for source in inputs_of(config, node):
             uses_left[source] -= 1
             if not uses_left[source]:
-                del alive[source]
-    return peak + config.in_channels + heads * config.out_channels
+                walk.forget(source)
+        walk.convolve(node, is_head=node[0] == 0 and node[1] in levels)
+    return TileCost(walk.multiply_adds, walk.peak)
 
 
-def _joined_channels(config: NetworkConfig, node: Node) -> int:
-    """Channels of temporary inputs: the concatenation and the up-sampled part of it, or the pooled values."""
-    into, _, _ = block_channels(config, node)
-    return into + up_channels(config, node[0]) if skips_of(config, node) else into
+class _Walk:
+    """The values that are alive, and the products that were made."""
+
+    def __init__(self, config: NetworkConfig, regions: TileRegions) -> None:
+        self.config, self.regions = config, regions
+        self.kept: dict[Node, float] = {}
+        self.alive = float(config.in_channels * prod(regions.outer_shape))
+        self.joined = self.peak = self.multiply_adds = 0.0
+
+    def join(self, node: Node) -> None:
+        """Put a node's input together: from the image, by pooling, or by raising what lies below it."""
+        level, column = node
+        into, _, _ = block_channels(self.config, node)
+        joined = self.regions.joined[node]
+        self.joined = float(into * pixels(joined))
+        if column:
+            self._note(self._raise(node) + self.joined)
+        elif level:
+            _, pooled = self.regions.whole_windows(level - 1, self.regions.made[(level - 1, 0)])
+            self._note(into * pixels(pooled) + (self.joined if pooled != joined else 0))
+        elif joined == self.regions.image:
+            self.joined = 0.0  # the image itself
+
+    def _raise(self, node: Node) -> float:
+        """Raise what lies below a node; return the values that this gives."""
+        config, level, held = self.config, node[0], self.regions.made[below(node)]
+        coarse = self.regions.raised_from(node, held)
+        windows = tuple(grid.windows(level, span) for grid, span in zip(self.regions.grids, coarse, strict=True))
+        channels = up_channels(config, level)
+        copied = config.features[level + 1] * pixels(coarse) if coarse != held else 0
+        changed = channels * pixels(coarse) if config.upsample != "transposed" else 0
+        self._note(copied + changed + channels * pixels(windows))
+        self.multiply_adds += multiply_adds_per_position(config, node)[0] * pixels(windows)
+        return float(channels * pixels(windows))
+
+    def convolve(self, node: Node, *, is_head: bool) -> None:
+        """Run a node's block on what was joined, and its head."""
+        config, made = self.config, pixels(self.regions.made[node])
+        _, first, second = multiply_adds_per_position(config, node)
+        _, between_channels, out = block_channels(config, node)
+        lost = 1 if config.padding == "valid" else 0
+        between_pixels = pixels(tuple((start + lost, stop - lost) for start, stop in self.regions.joined[node]))
+        between = between_channels * between_pixels
+        self.multiply_adds += first * between_pixels + second * made
+        self._note(self.joined + between)
+        self._note(between + out * made)
+        self.kept[node] = out * made
+        self.alive += out * made
+        if is_head:
+            self.alive += config.out_channels * made
+            self._note(0)
+
+    def forget(self, node: Node) -> None:
+        """Let go of a node's result."""
+        self.alive -= self.kept.pop(node)
+
+    def _note(self, more: float) -> None:
+        self.peak = max(self.peak, self.alive + more)
 
 
 def multiply_adds_per_pixel(config: NetworkConfig, level: int | None = None) -> float:

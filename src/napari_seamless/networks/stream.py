@@ -16,12 +16,12 @@ from torch import Tensor
 
 from napari_seamless.errors import ConfigError, TileSizeError
 from napari_seamless.networks.blocks import pool, pool_with_positions
-from napari_seamless.networks.geometry import geometry
 from napari_seamless.networks.graph import Node, below, inputs_of, node_name, skips_of
 from napari_seamless.networks.nested import NestedNetwork
 from napari_seamless.networks.reach import Span
-from napari_seamless.networks.stream_parts import PlaneQueue, StreamedBlock, cropped_across, memory_format_of
+from napari_seamless.networks.stream_parts import PlaneQueue, StreamedBlock, memory_format_of
 from napari_seamless.networks.stream_schedule import Step, StreamSchedule
+from napari_seamless.networks.tile_regions import Region, across_regions
 
 Heads = dict[int, Tensor]
 
@@ -62,9 +62,13 @@ class StreamedNetwork:
         """Return how a stream comes to the planes `inner`; its ``image`` says which planes must be fed."""
         return StreamSchedule(self.network.config, self.levels, self.axis, inner)
 
-    def open(self, inner: Span) -> Stream:
-        """Return a stream for the planes `inner` that has not been fed yet; any number may be open."""
-        return Stream(self.network, self.schedule(inner), 2 + self.axis)
+    def open(self, inner: Span, wanted: Sequence[Span] | None = None) -> Stream:
+        """Return a stream for the planes `inner` that has not been fed yet; any number may be open.
+
+        `wanted` is the part of the logits that is wanted across the streamed axis, for each spatial axis, in their own
+        pixels (what it says of the streamed axis does not count): the same numbers as without it, for less work.
+        """
+        return Stream(self.network, self.schedule(inner), 2 + self.axis, wanted)
 
     def run(self, chunks: Iterable[Tensor], inner: Span) -> Iterator[tuple[int, Tensor]]:
         """Stream an image and yield the deepest head's logits; see `run_heads`.
@@ -121,8 +125,10 @@ class Stream:
         The first plane of the image that has not been pushed yet.
     """
 
-    def __init__(self, network: NestedNetwork, schedule: StreamSchedule, dim: int) -> None:
-        self.network, self.schedule, self.dim = network, schedule, dim
+    def __init__(
+        self, network: NestedNetwork, schedule: StreamSchedule, dim: int, wanted: Sequence[Span] | None = None
+    ) -> None:
+        self.network, self.schedule, self.dim, self.wanted = network, schedule, dim, wanted
         self.config = network.config
         self.memory_format = memory_format_of(network)
         self.image_stop = schedule.image[0]
@@ -178,10 +184,16 @@ class Stream:
         """Raise TileSizeError unless the network takes such a cross-section, and so many planes are needed."""
         if self.image_stop + chunk.shape[self.dim] > self.schedule.image[1]:
             raise self._wrong_planes("more")
-        sizes = list(chunk.shape[2:])
-        found = geometry(self.config, self.schedule.depth)
-        sizes[self.dim - 2] = found.input_size(self.dim - 2, 1)
-        found.output_sizes(sizes)
+        self.regions = across_regions(
+            self.config, self.schedule.levels, self.dim - 2, tuple(chunk.shape[2:]), self.wanted
+        )
+
+    def _across(self, values: Tensor, region: Region, held: Region) -> Tensor:
+        """Return the part of a tensor that a region covers across the streamed axis, as a view."""
+        for axis, ((start, stop), (first, _)) in enumerate(zip(region, held, strict=True), start=2):
+            if axis != self.dim:
+                values = values.narrow(axis, start - first, stop - start)
+        return values
 
     def _take(self, step: Step, chunk: Tensor) -> None:
         made = self.blocks[step.node](partial(self._joined, step, chunk), partial(self._forget_sources, step.node))
@@ -192,18 +204,27 @@ class Stream:
         """Return the planes that a step joins: of the image, pooled, or skips beside what is up-sampled."""
         level, column = step.node
         if column:
-            skips = [self.queues[skip].pieces(step.joined) for skip in skips_of(self.config, step.node)]
-            return [*skips, [self._upsampled(step)]]
-        return [[self._pooled(step) if level else chunk]]
+            return [*(self._skip(step, skip) for skip in skips_of(self.config, step.node)), [self._upsampled(step)]]
+        if level:
+            return [[self._pooled(step)]]
+        return [[self._across(chunk, self.regions.joined[step.node], self.regions.image)]]
+
+    def _skip(self, step: Step, skip: Node) -> list[Tensor]:
+        region, held = self.regions.joined[step.node], self.regions.made[skip]
+        return [self._across(piece, region, held) for piece in self.queues[skip].pieces(step.joined)]
 
     def _pooled(self, step: Step) -> Tensor:
         level = step.node[0] - 1
+        held = self.regions.made[(level, 0)]
+        windows, pooled_region = self.regions.whole_windows(level, held)
         above = self.queues[(level, 0)].read(self.schedule.grid.windows(level, step.joined))
-        if level not in self.positions:
-            return pool(above, self.config.poolings[level])
-        pooled, positions = pool_with_positions(above, self.config.poolings[level])
-        self.positions[level].append(positions.to(torch.uint8))
-        return pooled
+        above = self._across(above, windows, held)
+        if level in self.positions:
+            pooled, positions = pool_with_positions(above, self.config.poolings[level])
+            self.positions[level].append(positions.to(torch.uint8))
+        else:
+            pooled = pool(above, self.config.poolings[level])
+        return self._across(pooled, self.regions.joined[step.node], pooled_region)
 
     def _upsampled(self, step: Step) -> Tensor:
         """Return what the node below gives for a step's planes.
@@ -212,21 +233,27 @@ class Stream:
         """
         level, grid = step.node[0], self.schedule.grid
         coarse = grid.under(level, step.joined)
-        positions = self.positions[level].read(coarse) if level in self.positions else None
-        raised: Tensor = self.network.upsamples[node_name(step.node)](
-            self.queues[below(step.node)].read(coarse), positions
-        )
+        held = self.regions.made[below(step.node)]
+        region = self.regions.raised_from(step.node, held)
+        under = self._across(self.queues[below(step.node)].read(coarse), region, held)
+        positions = None
+        if level in self.positions:
+            _, pooled_region = self.regions.whole_windows(level, self.regions.made[(level, 0)])
+            positions = self._across(self.positions[level].read(coarse), region, pooled_region)
+        raised: Tensor = self.network.upsamples[node_name(step.node)](under, positions)
         start, stop = grid.windows(level, coarse)
         removed = (stop - start - raised.shape[self.dim]) // 2  # by linear up-sampling with valid padding
+        raised_region = self.regions.raised_to(level, region, raised.shape[2:])
+        raised = self._across(raised, self.regions.joined[step.node], raised_region)
         return raised.narrow(self.dim, step.joined[0] - start - removed, step.joined[1] - step.joined[0])
 
     def _classified(self, span: Span) -> Heads:
         logits: Heads = {}
-        for level in reversed(self.schedule.levels):
+        for level in self.schedule.levels:
             classify = self.network.classifiers[str(level)]
             pieces = [classify(piece) for piece in self.queues[(0, level)].pieces(span)]
             whole = pieces[0] if len(pieces) == 1 else torch.cat(pieces, self.dim)
-            logits[level] = cropped_across(whole, logits[self.schedule.depth], self.dim) if logits else whole
+            logits[level] = self._across(whole, self.regions.head, self.regions.made[(0, level)])
         return logits
 
     def _forget_sources(self, node: Node) -> None:

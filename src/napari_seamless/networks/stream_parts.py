@@ -100,7 +100,7 @@ class StreamedConvolution:
         sources : sequence of sequences of Tensor
             Joined along the channels; each one consecutive planes in pieces. Every value is copied once.
         """
-        like = sources[-1][0]  # with valid padding, skips are larger than what is up-sampled, and cropped to it
+        like = sources[-1][0]
         kept = 0 if self._kept is None else self._kept.shape[self._dim]
         shape = list(like.shape)
         shape[1] = sum(pieces[0].shape[1] for pieces in sources)
@@ -113,8 +113,7 @@ class StreamedConvolution:
             plane = kept
             channels = joined.narrow(1, channel, pieces[0].shape[1])
             for piece in pieces:
-                room = channels.narrow(self._dim, plane, piece.shape[self._dim])
-                room.copy_(cropped_across(piece, room, self._dim))
+                channels.narrow(self._dim, plane, piece.shape[self._dim]).copy_(piece)
                 plane += piece.shape[self._dim]
             channel += pieces[0].shape[1]
         return joined
@@ -189,12 +188,3 @@ def memory_format_of(network: nn.Module) -> torch.memory_format:
         ):
             return _CHANNELS_LAST[len(layer.padding)]
     return torch.contiguous_format
-
-
-def cropped_across(values: Tensor, like: Tensor, dim: int) -> Tensor:
-    """Return the centre of `values` with the sizes of `like` along the spatial axes that are not streamed."""
-    for axis in range(2, values.dim()):
-        surplus = values.shape[axis] - like.shape[axis]
-        if axis != dim and surplus:
-            values = values.narrow(axis, surplus // 2, like.shape[axis])
-    return values

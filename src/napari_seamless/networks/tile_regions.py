@@ -110,6 +110,30 @@ def tile_regions(
     return _tile_regions(config, tuple(sorted(levels)), tuple(outer_shape), span)
 
 
+def across_regions(
+    config: NetworkConfig, levels: Sequence[int], axis: int, sizes: Sequence[int], wanted: Sequence[Span] | None = None
+) -> TileRegions:
+    """Return where each node of a network that is streamed along `axis` must be computed across it.
+
+    Parameters
+    ----------
+    config, levels
+        See `tile_regions`.
+    axis : int
+        What the result says of this spatial axis does not count, nor what the following say of it.
+    sizes : sequence of int
+        Pixels that are fed along each spatial axis.
+    wanted : sequence of (start, stop), optional
+        The part of the logits that is wanted.
+    """
+    found = geometry(config, max(levels))
+    fed = (*sizes[:axis], found.input_size(axis, 1), *sizes[axis + 1 :])
+    if wanted is not None:
+        whole = (0, found.output_sizes(fed)[axis])
+        wanted = (*wanted[:axis], whole, *wanted[axis + 1 :])
+    return tile_regions(config, levels, fed, wanted)
+
+
 @lru_cache(maxsize=128)
 def _tile_regions(
     config: NetworkConfig, levels: tuple[int, ...], outer_shape: tuple[int, ...], wanted: Region | None
