@@ -6,11 +6,13 @@ where each came from; a deleted model moves to ``.trash/`` until it is brought b
 
 from __future__ import annotations
 
+import functools
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from napari_seamless.errors import FileWriteError, ModelError, OutputExistsError
 from napari_seamless.images.publish import temporary_name
@@ -20,7 +22,10 @@ from napari_seamless.models.members import is_package, package_name
 from napari_seamless.models.model import Model
 from napari_seamless.models.package import read_package, save_model
 from napari_seamless.workspace.lineage_file import LineageEntry as LineageEntry  # what a Lineage gives
-from napari_seamless.workspace.lineage_file import changing, read_lineage, write_lineage
+from napari_seamless.workspace.lineage_file import changing, held, read_lineage, write_lineage
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 TRASH = ".trash"
 
@@ -28,8 +33,19 @@ _BAD_SIGNS = frozenset('/\\:*?"<>|')
 """Signs that no file name has on one system or another."""
 
 
+def alone(method: Callable[Concatenate[Lineage, P], R]) -> Callable[Concatenate[Lineage, P], R]:
+    """Let a method that changes a folder of models wait until no other program, or thread, changes it."""
+
+    @functools.wraps(method)
+    def wait_and_call(self: Lineage, /, *args: P.args, **settings: P.kwargs) -> R:
+        with held(self.folder):
+            return method(self, *args, **settings)
+
+    return wait_and_call
+
+
 class Lineage:
-    """The models of a folder.
+    """The models of a folder. Several programs may change it: one after the other.
 
     Parameters
     ----------
@@ -42,6 +58,8 @@ class Lineage:
     ------
     WorkspaceError
         From any method, if ``lineage.json`` is damaged or of a newer format.
+    FileWriteError
+        From any method that changes something, if another program is at it for too long.
     """
 
     def __init__(self, folder: Path, reserved: Collection[str] = ()) -> None:
@@ -59,6 +77,7 @@ class Lineage:
         known = {entry.name for entry in recorded}
         return [entry for entry in (*recorded, *self._unrecorded(known)) if with_deleted or not entry.deleted]
 
+    @alone
     def adopt(
         self,
         model: Model,
@@ -106,6 +125,7 @@ class Lineage:
         self._write_or_forget([*entries, entry], entry.name, self.folder / entry.name)
         return entry
 
+    @alone
     def add(self, package: Path, name: str = "") -> LineageEntry:
         """Copy a model that was made elsewhere into the folder, after everything about it has been checked.
 
@@ -174,14 +194,16 @@ class Lineage:
             parent = found[-1].parent
         return found
 
+    @alone
     def restore(self, name: str) -> Model:
         """Make a model the current one again, out of the trash if it is there, and return it."""
         if self._entry(name).deleted:
-            self.undo_delete(name)
+            self._bring_back(name)
         model = self.load(name)
         write_lineage(self.folder, read_lineage(self.folder)[0], name)
         return model
 
+    @alone
     def rename(self, name: str, new_name: str) -> LineageEntry:
         """Give a model another name; its children know it by that one from then on.
 
@@ -205,6 +227,7 @@ class Lineage:
         _remove(hidden)
         return entry
 
+    @alone
     def delete(self, name: str) -> None:
         """Move a model to the trash; `undo_delete` brings it back."""
         entry = replace(self._entry(name, deleted=False), deleted=True)
@@ -213,8 +236,12 @@ class Lineage:
             (self.folder / TRASH).mkdir(exist_ok=True)
         self._move(path, self.folder / TRASH / path.name, entry, None if current == name else current)
 
+    @alone
     def undo_delete(self, name: str) -> None:
         """Bring a model back out of the trash."""
+        self._bring_back(name)
+
+    def _bring_back(self, name: str) -> None:
         entry = replace(self._entry(name, deleted=True), deleted=False)
         trash = self.folder / TRASH
         path = trash / name if (trash / name).exists() else trash / f"{name}.zip"

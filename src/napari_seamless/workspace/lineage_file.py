@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -10,9 +11,15 @@ from pathlib import Path
 
 from napari_seamless.errors import FileWriteError, SeamlessError, WorkspaceError
 from napari_seamless.workspace.disk import replace_file
+from napari_seamless.workspace.lock import FolderLock
 
 FORMAT_VERSION = 1
 LINEAGE = "lineage.json"
+LOCK = ".lock"
+WAIT_SECONDS = 60.0
+"""How long to wait for others: they may be copying a large model."""
+
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,35 @@ def write_lineage(folder: Path, entries: Sequence[LineageEntry], current: str | 
     state = {"format_version": FORMAT_VERSION, "current": current, "models": models}
     with changing(folder):
         replace_file(folder / LINEAGE, json.dumps(state, indent=2).encode() + b"\n")
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep others from changing a folder of models; wait while somebody does, and take over from one that is gone.
+
+    Raises
+    ------
+    FileWriteError
+        If the folder cannot be written to, or others are at it for longer than `WAIT_SECONDS`.
+    """
+    lock = FolderLock(folder / LOCK)
+    deadline = time.monotonic() + WAIT_SECONDS
+    with changing(folder):
+        is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        while holder := lock.acquire():
+            if time.monotonic() > deadline:
+                raise FileWriteError(
+                    f"the models in {folder} are being changed by {holder}: try again when it has ended, or delete "
+                    f"{lock.path} if it runs on a computer that crashed"
+                )
+            time.sleep(_LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 @contextmanager

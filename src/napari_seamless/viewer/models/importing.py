@@ -60,10 +60,15 @@ def _import(path: Path) -> LineageEntry:
     from napari_seamless.models.manifest import read_manifest
     from napari_seamless.workspace.own_models import import_model, own_models
 
-    try:
-        return import_model(path)
-    except OutputExistsError:
-        return import_model(path, own_models().free_name(read_manifest(path).name))
+    name = ""
+    while True:
+        try:
+            return import_model(path, name)
+        except OutputExistsError:
+            taken = name
+            name = own_models().free_name(read_manifest(path).name)
+            if name == taken:  # else another program was faster with it
+                raise
 
 
 def is_model(path: Path) -> bool:
