@@ -8,17 +8,18 @@ import sys
 
 import numpy as np
 from cases import CASES, Case, image_for
+from ours import pieces_text
 
 
-def measure_memory(case: Case, size: int, tile_size: int, precision: str) -> dict[str, float]:
-    """Return predicted and measured peak, in bytes added by the run."""
+def measure_memory(case: Case, size: int, tile_size: int | str, precision: str) -> dict[str, float]:
+    """Return predicted and measured peak, in bytes added by the run; tiles of `tile_size`, or what ``"auto"`` takes."""
     arguments = [case.name, str(size), str(tile_size), precision]
     ran = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(ran.stdout)
     return found
 
 
-def _one(case: Case, size: int, tile_size: int, precision: str) -> dict[str, object]:
+def _one(case: Case, size: int, tile_size: int | str, precision: str) -> dict[str, object]:
     import resource
 
     import psutil
@@ -37,10 +38,16 @@ def _one(case: Case, size: int, tile_size: int, precision: str) -> dict[str, obj
     with warm_memory():
         ns.segment(image, model, tile_size=tile_size, **options)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"case": case.name, "precision": precision, "predicted": plan.peak_bytes, "measured": peak - before}
+    return {
+        "case": case.name,
+        "precision": precision,
+        "pieces": pieces_text(plan),
+        "predicted": plan.peak_bytes,
+        "measured": peak - before,
+    }
 
 
 if __name__ == "__main__":
     name, size, tile_size, precision = sys.argv[1:]
     chosen = next(case for case in CASES if case.name == name)
-    print(json.dumps(_one(chosen, int(size), int(tile_size), precision)))
+    print(json.dumps(_one(chosen, int(size), tile_size if tile_size == "auto" else int(tile_size), precision)))

@@ -36,12 +36,12 @@ def plan_for(case: Case, image: NDArray[Any], device: str) -> ns.SegmentationPla
 
 def pieces_text(plan: ns.SegmentationPlan) -> str:
     """Say in which pieces a plan runs the network: tiles, or a stream along columns."""
-    across = " x ".join(map(str, plan.tile_size))
-    halo = " x ".join(map(str, plan.halo))
+    across, halo = (" x ".join(map(str, sizes)) for sizes in (plan.tile_size, plan.halo))
+    plural = "s" * (plan.n_tiles > 1)
     if plan.columns is None:
-        return f"{plan.n_tiles} tiles of {across}, halo {halo}"
-    planes = plan.columns.chunk_planes
-    return f"streamed along {plan.streamed_axis} in {plan.n_tiles} columns of {across}, halo {halo}, {planes} planes"
+        return f"{plan.n_tiles} tile{plural} of {across}, halo {halo}"
+    columns = f"{plan.n_tiles} column{plural} of {across}, halo {halo}"
+    return f"streamed along {plan.streamed_axis} in {columns}, {plan.columns.chunk_planes} planes at a time"
 
 
 def _segment(image: NDArray[Any], model: ns.Model, **options: Any) -> NDArray[np.uint8]:
@@ -81,7 +81,7 @@ def _all_columns(predictor: Predictor, plan: ns.SegmentationPlan, columns: Colum
     network = StreamedNetwork(predictor.network, level=columns.levels, axis=axis)
     for tile in plan.tiles:
         outer = tile.outer_shape
-        stream = network.open(tile.inner[axis])
+        stream = network.open(tile.inner[axis], tile.cut)
         for planes in _chunks(columns, tile.inner[axis]):
             shape = (*outer[:axis], planes, *outer[axis + 1 :])
             if shape not in inputs:

@@ -151,6 +151,7 @@ def _memory(results: dict[str, Any]) -> str:
         [
             row["case"],
             row["precision"],
+            row["pieces"],
             f"{row['predicted'] / 2**20:,.0f}",
             f"{row['measured'] / 2**20:,.0f}",
             f"{row['measured'] / row['predicted']:.2f}",
@@ -158,7 +159,7 @@ def _memory(results: dict[str, Any]) -> str:
         for row in results["memory"]
     ]
     return "### Peak memory added by a run, MiB\n\n" + _table(
-        ["network", "precision", "predicted", "measured", "measured : predicted"], rows
+        ["network", "precision", "pieces", "predicted", "measured", "measured : predicted"], rows
     )
 
 
