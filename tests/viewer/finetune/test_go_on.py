@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from napari_seamless.training.checkpoint import checkpoint_path
-from napari_seamless.viewer.finetune import run_folder
+from napari_seamless.viewer.correct.workspaces import workspaces_of
+from napari_seamless.viewer.finetune import child, run_folder
 from napari_seamless.viewer.finetune.progress import RESUMED, TrainingProgress
 from napari_seamless.viewer.finetune.run_folder import (
     MOST_DECIDED,
@@ -21,6 +22,7 @@ from napari_seamless.viewer.finetune.run_folder import (
     undecided,
     write_record,
 )
+from napari_seamless.viewer.image_choice import image_choices
 
 from .conftest import TIMEOUT_MS, click, dock, finish
 
@@ -114,6 +116,38 @@ def test_training_that_ended_with_napari_is_offered_when_the_image_is_corrected_
     assert "after 10 steps" in again.result.verdict.text()
     go_on(qtbot, again)
     assert [step for step, _ in again.control.progress.losses] == [10, 20, 30, 40, 50]
+
+
+def test_training_that_was_killed_while_napari_was_away_is_offered_at_the_next_start(
+    open_finetune, make_napari_viewer, qtbot, fake, answers, image_file, notifications
+):
+    fake("slow")
+    viewer, widget = open_finetune()
+    click(qtbot, widget.panel.start_button)
+    qtbot.waitUntil(lambda: len(widget.control.progress.losses) > 3, timeout=TIMEOUT_MS)
+    run = widget.control.run
+    answers.append("go on")
+    del widget
+    viewer.close()
+    process = child._started.pop(run.key.pid)  # another program knows nothing of it
+    process.kill()
+    process.wait()
+    notifications.clear()
+    fake("")
+    second = make_napari_viewer()
+    second.open(image_file, plugin="napari-seamless")
+    workspaces = workspaces_of(second)
+    workspaces.start(image_choices(second.layers)[0], "YX")
+    widget = dock(second, qtbot)
+    qtbot.waitUntil(lambda: widget.pages.current == 1, timeout=TIMEOUT_MS)
+    (message,) = [each.message for each in notifications if str(each.severity) == "error"]
+    assert message.startswith("The training ended while nobody was watching")
+    assert "It can go on" in message
+    go_on(qtbot, widget)
+    steps = [step for step, _ in widget.control.progress.losses]
+    assert steps == sorted(set(steps))
+    assert steps[0] == 10
+    assert "IoU 0.71 → 0.83" in widget.result.verdict.text()
 
 
 def test_curves_go_back_to_the_checkpoint():
