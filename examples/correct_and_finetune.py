@@ -6,13 +6,16 @@ FOLDER holds ``images/`` and ``labels/`` of the same names, 2D and of one size. 
 ``DIR/fields.ome.tif``, of which the first three are corrected, each in one box, by painting what ``labels/`` says; the
 others stay untouched. Everything is done with the dock widgets. Screenshots of each step go to DIR. The last line
 printed is JSON: the mean IoU of the foreground in the untouched fields before and after, whether every verified pixel
-is still what was painted, and how long it took. Without a display: ``xvfb-run -s "-screen 0 1280x800x24" python ...``.
+is still what was painted, and how long it took. The adopted model goes into the library ``DIR/library``, unless the
+environment variable NAPARI_SEAMLESS_MODELS names another one. Without a display: ``xvfb-run -s "-screen 0
+1280x800x24" python ...``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +27,7 @@ from qtpy.QtWidgets import QApplication
 
 import napari_seamless as ns
 from napari_seamless.images.write import write_array
+from napari_seamless.models.library import LIBRARY_VARIABLE
 from napari_seamless.viewer.correct.workspaces import workspaces_of
 
 SIDE = 256
@@ -43,6 +47,7 @@ def main() -> None:
     parser.add_argument("--model", default="nuclei-2d")
     parser.add_argument("--seed", type=int, default=0, help="where the boxes are")
     options = parser.parse_args()
+    os.environ.setdefault(LIBRARY_VARIABLE, str(options.out / "library"))  # not the user's own
     print(json.dumps(Session(options).run()))
 
 
