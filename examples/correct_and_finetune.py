@@ -172,12 +172,14 @@ class Session:
     def adopt_and_segment_again(self) -> None:
         """Press "Adopt" (whatever the verdict: this is a measurement), then "Segment again"."""
         result = self.finetune_widget.result
+        name = result.name.text()
         result.anyway.setChecked(True)
         result.adopt_button.click()
         wait_until(result.again_button.isVisible)
         result.again_button.click()
         _, segment = self.viewer.window.add_plugin_dock_widget("napari-seamless", "Segment", tabify=True)
-        wait_until(lambda: segment.run.is_running)
+        # A small run may be over before anybody looks.
+        wait_until(lambda: self.correction.model_name == name or segment.panel.status.text().startswith("Failed"))
         wait_until(lambda: not segment.run.is_running and not self.correction.busy)
 
     def iou_of_untouched(self) -> float:
