@@ -163,12 +163,32 @@ def test_every_run_keeps_memory_warm_until_its_end(monkeypatch: pytest.MonkeyPat
         yield True
         entered.append("out")
 
-    def noted(self: Predictor, outer: np.ndarray) -> Prediction:
+    def noted(self: Predictor, outer: np.ndarray, wanted: object) -> Prediction:
         entered.append("network")
-        return predict(self, outer)
+        return predict(self, outer, wanted)
 
     predict = Predictor.__call__
     monkeypatch.setattr(Predictor, "__call__", noted)
     monkeypatch.setattr("napari_seamless.inference.run.warm_memory", noting)
     run(np.zeros((9, 9), np.uint8), threshold_model(), axes="YX")
     assert entered == ["in", "network", "out"]
+
+
+def test_memory_may_linger_until_the_next_run(library: Recorder) -> None:
+    with warm_memory(linger=60):
+        pass
+    assert library.calls == KEEP
+    with warm_memory():  # ends the wait, and is the last one out
+        assert library.calls == KEEP + KEEP
+    assert library.calls == KEEP + KEEP + RESTORE
+    assert allocator._lingering is None
+
+
+def test_memory_lingers_no_longer_than_asked_for(library: Recorder) -> None:
+    with warm_memory(linger=0.01):
+        pass
+    timer = allocator._lingering
+    assert timer is not None
+    timer.join(10)
+    assert library.calls == KEEP + RESTORE
+    assert allocator._lingering is None

@@ -12,6 +12,8 @@ Policy
   ever freed a 32 MiB block (``M_MMAP_THRESHOLD`` 32 MiB, ``M_TRIM_THRESHOLD`` 64 MiB, ``M_MMAP_MAX`` 65536), and
   ``malloc_trim(0)`` gives everything that is free back to the system. A host process such as napari is left neither
   with our memory nor with slower allocations.
+* With `linger`, that happens so many seconds after the last run instead, unless another one has begun: the viewer
+  asks for it, where one click follows another.
 * Nothing is touched where there is no glibc (macOS, Windows, musl), where the user tunes malloc through the
   environment (``MALLOC_...``, ``GLIBC_TUNABLES`` with ``glibc.malloc``), or with ``NAPARI_SEAMLESS_WARM_MEMORY=0``.
 
@@ -25,7 +27,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Lock, Timer, current_thread
 from typing import Any
 
 SWITCH = "NAPARI_SEAMLESS_WARM_MEMORY"
@@ -36,11 +38,12 @@ _KEEP_ALL = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))
 _SETTLED = ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 64 << 20), (_MMAP_MAX, 65536))
 
 _runs_under_way = 0
+_lingering: Timer | None = None
 _lock = Lock()
 
 
 @contextmanager
-def warm_memory(enabled: bool = True) -> Iterator[bool]:
+def warm_memory(enabled: bool = True, *, linger: float = 0.0) -> Iterator[bool]:
     """Keep freed memory for the duration of a run; see the module's policy.
 
     May be nested and used from several threads at once: the last one out restores.
@@ -49,6 +52,8 @@ def warm_memory(enabled: bool = True) -> Iterator[bool]:
     ----------
     enabled : bool
         False does nothing.
+    linger : float
+        Seconds for which the last one out leaves everything as it is, for a run that may follow.
 
     Yields
     ------
@@ -62,24 +67,50 @@ def warm_memory(enabled: bool = True) -> Iterator[bool]:
     try:
         yield True
     finally:
-        _leave()
+        _leave(linger)
 
 
 def _enter() -> None:
     global _runs_under_way
     with _lock:
+        _stop_lingering()
         _runs_under_way += 1
         if _runs_under_way == 1:
             _set(_KEEP_ALL)
 
 
-def _leave() -> None:
-    global _runs_under_way
+def _leave(linger: float) -> None:
+    global _runs_under_way, _lingering
     with _lock:
         _runs_under_way -= 1
-        if _runs_under_way == 0:
-            _set(_SETTLED)
-            _libc().malloc_trim(0)
+        if _runs_under_way:
+            return
+        if linger <= 0:
+            _restore()
+            return
+        _lingering = Timer(linger, _end_lingering)
+        _lingering.daemon = True
+        _lingering.start()
+
+
+def _stop_lingering() -> None:
+    global _lingering
+    if _lingering is not None:
+        _lingering.cancel()
+        _lingering = None
+
+
+def _end_lingering() -> None:
+    global _lingering
+    with _lock:
+        if current_thread() is _lingering:  # not overtaken by another run while it waited for the lock
+            _lingering = None
+            _restore()
+
+
+def _restore() -> None:
+    _set(_SETTLED)
+    _libc().malloc_trim(0)
 
 
 def _set(parameters: tuple[tuple[int, int], ...]) -> None:

@@ -15,6 +15,7 @@ from napari_seamless.images.intensity import IntensityRange
 from napari_seamless.inference.devices import is_out_of_memory, release_memory, resolve_precision
 from napari_seamless.inference.plan import SegmentationPlan
 from napari_seamless.inference.predictor import Predict, Prediction, Predictor
+from napari_seamless.inference.prepared import forget_prepared, prepared_predictor
 from napari_seamless.inference.source import Source
 from napari_seamless.inference.tiles import Tile, TileGrid
 from napari_seamless.inference.tiling import halved
@@ -28,7 +29,7 @@ def predictor_maker(model: Model, plan: SegmentationPlan) -> Callable[[str, str]
     """Return what makes predictors for `plan`."""
 
     def make(device: str, precision: str) -> Predictor:
-        return Predictor(
+        return prepared_predictor(
             model,
             level=plan.level,
             device=device,
@@ -91,6 +92,7 @@ class TilePredictor:
             if prediction is not None:
                 self._tell()
                 return prediction
+            forget_prepared()
             release_memory(self._device)
             self._make_room()
 

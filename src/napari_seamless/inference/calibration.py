@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_seamless.inference.predictor import Predictor
+from napari_seamless.inference.prepared import prepared_predictor
 from napari_seamless.models.model import Model
 from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.networks.geometry import geometry
@@ -44,7 +44,7 @@ def trial_input(config: NetworkConfig, level: int) -> NDArray[np.float32]:
 
 
 def _measure(model: Model, level: int, device: str, precision: str, keep_heads: bool) -> float:
-    predictor = Predictor(model, level=level, device=device, precision=precision, keep_heads=keep_heads)
+    predictor = prepared_predictor(model, level=level, device=device, precision=precision, keep_heads=keep_heads)
     outer = trial_input(model.config, level)
     seconds = []
     for _ in range(_REPEATS + 1):

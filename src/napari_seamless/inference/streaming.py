@@ -23,6 +23,7 @@ from napari_seamless.inference.columns import PIECE_PLANES, Columns
 from napari_seamless.inference.devices import is_out_of_memory, release_memory, resolve_precision
 from napari_seamless.inference.pipeline import overlapped
 from napari_seamless.inference.predictor import Prediction, Predictor
+from napari_seamless.inference.prepared import forget_prepared
 from napari_seamless.inference.source import Source
 from napari_seamless.inference.tiles import Span, Tile, TileGrid
 from napari_seamless.networks.stream import Stream, StreamedNetwork
@@ -113,6 +114,7 @@ class ColumnPredictor:
             axis, (_, end) = self.columns.axis, region[self.columns.axis]
             if reached < end:
                 pending.appendleft((*region[:axis], (reached, end), *region[axis + 1 :]))
+                forget_prepared()
                 release_memory(self.device)
                 self._make_room()
 

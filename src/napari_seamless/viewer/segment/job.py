@@ -125,6 +125,9 @@ def devices() -> tuple[str, ...]:
 
 SEGMENTING = "Segmenting"
 
+LINGER_SECONDS = 20.0
+"""How long memory stays warm after a run: with the next click within that time it need not be cleared again."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -216,6 +219,7 @@ class SegmentJob:
 
     def _run(self) -> Any:
         load_engine()
+        from napari_seamless.inference.allocator import warm_memory
         from napari_seamless.inference.run import segment
 
         request = self.request
@@ -224,16 +228,17 @@ class SegmentJob:
         on_disk = not fits_memory(request.labels_shape, dtype)
         tiles = ProvisionalLabels(request.labels_shape, dtype, on_disk)
         self._progress = replace(self._progress, stage="Measuring intensities")
-        labels = segment(
-            request.source.image(),
-            model,
-            region=request.region or None,
-            output=self._output(on_disk),
-            overwrite=request.overwrite,
-            on_event=lambda event: self._on_event(event, tiles),
-            should_stop=self._should_stop,
-            **request.options,
-        )
+        with warm_memory(linger=LINGER_SECONDS):  # one click follows another
+            labels = segment(
+                request.source.image(),
+                model,
+                region=request.region or None,
+                output=self._output(on_disk),
+                overwrite=request.overwrite,
+                on_event=lambda event: self._on_event(event, tiles),
+                should_stop=self._should_stop,
+                **request.options,
+            )
         result = self._for_viewer(labels, on_disk)
         if self._deliver is not None:
             self._progress = replace(self._progress, stage="Writing around what is verified", seconds_left=None)
