@@ -1,28 +1,33 @@
 """Whether correcting where the model is unsure teaches it more than correcting anywhere.
 
-    python benchmarks/accuracy/where_to_correct.py usiigaci_phase/train isbi2012_em --seeds 0 1 2 3 4 --steps 250
+    python benchmarks/accuracy/where_to_correct.py usiigaci_phase/train isbi2012_em --seeds 0 1 2 3 4 --steps 60
 
-A person is simulated with the ground truth: they correct ``--fields`` fields of 256 x 256 pixels, chosen by following
-the uncertainty map of the model that they have (``map``, what "Next" in the Correct panel does) or at random
-(``random``), and then fine-tune once, on these fields alone. Scored is the IoU of the foreground on images that neither
-arm has touched. A seed chooses the images, the random fields and the patches; both arms of a seed share all else.
+A person is simulated with the ground truth. Five times (``--fields``) they correct one field of 256 x 256 pixels,
+chosen by the uncertainty map of the model that they have by then (``map``: what "Next" in the Correct panel does) or
+anywhere (``random``), and fine-tune that model for ``--steps`` on all fields so far. Told after every field are
+two IoUs of the foreground:
 
-- A folder with ``images/`` and ``labels/``: ``--model`` is fine-tuned; a seed sets four images aside for the scores,
-  and offers four others for correction.
+- ``stack``: of the images that are worked on, with the corrected fields as the person left them. This is what the
+  person has in the end, and why fields that hold many mistakes are worth more than others.
+- ``untouched``: of images that neither arm has touched: what the model has learned.
+
+A seed chooses the images, the random fields and the patches; both arms of a seed share all else.
+
+- A folder with ``images/`` and ``labels/``: ``--model`` is fine-tuned; a seed sets six images aside for ``untouched``,
+  and offers six others for correction.
 - A stack (``images.tif`` and ``labels.tif``, classes): a first model is trained for ``--first-steps`` on slice 0;
-  fields are offered in slices 1 to 17, and slices 18 to 23 are scored.
+  fields are offered in slices 1 to 17, and slices 18 to 23 are ``untouched``.
 """
 
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +38,9 @@ from napari_seamless.images.boxes import Box, as_slices, intersection
 from napari_seamless.inference.uncertainty_map import predict_uncertainty
 from napari_seamless.training.dataset import open_dataset
 from napari_seamless.training.options import TrainingOptions
-from napari_seamless.workspace.next_place import FIELD_SIDE, rank_fields
+from napari_seamless.workspace.next_place import FIELD_SIDE, Suggestion, rank_fields
 
-N_IMAGES = 4
+N_IMAGES = 6
 FIRST_TEST_SLICE = 18
 
 Image = tuple[np.ndarray, np.ndarray]
@@ -54,14 +59,38 @@ class Task:
         Of each image of the pool.
     pool : list of (pixels, labels)
         Where fields can be corrected.
-    test : list of (pixels, labels)
-        Planes that are scored.
+    untouched : list of (pixels, labels)
+        Planes that are only scored.
     """
 
     model: ns.Model
     axes: str
     pool: list[Image]
-    test: list[Image]
+    untouched: list[Image]
+
+
+@dataclass
+class Work:
+    """How far a simulated person has come.
+
+    Attributes
+    ----------
+    task : Task
+    model : Model
+        As it is now.
+    verified : list of ndarray, bool
+        For each image of the pool, what was corrected.
+    random : numpy.random.Generator
+        What the arms without a map choose by.
+    fields : list of (int, Box)
+        What was corrected, in this order.
+    """
+
+    task: Task
+    model: ns.Model
+    verified: list[np.ndarray]
+    random: np.random.Generator
+    fields: list[Field]
 
 
 def main() -> None:
@@ -69,7 +98,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--fields", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=250, help="of the fine-tuning")
+    parser.add_argument("--steps", type=int, default=60, help="of each fine-tuning")
     parser.add_argument("--first-steps", type=int, default=60, help="of the first model, where there is none")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--model", default="nuclei-2d", help="the first model for a folder of images")
@@ -80,9 +109,8 @@ def main() -> None:
         for seed in options.seeds:
             task = open_task(folder, seed, options)
             facts = {"data": folder.parent.name if folder.name == "train" else folder.name, "seed": seed}
-            before = score(task.model, task.test)
             for arm in options.arms:
-                row = {**facts, "arm": arm, "steps": options.steps, "before": before["iou"]}
+                row = {**facts, "arm": arm, "steps": options.steps}
                 rows.append({**row, **correct_and_finetune(task, arm, seed, options)})
                 report(options.json, rows[-1])
     for line in summary(rows):
@@ -115,86 +143,96 @@ def stack_task(folder: Path, seed: int, steps: int) -> Task:
     return Task(trained.model, "ZYX", [pool], test)
 
 
-def fields_by_map(task: Task, seed: int) -> Iterator[Field]:
-    """Yield what "Next" leads to, over all images of the pool."""
-
-    def of_image(index: int, pixels: np.ndarray) -> Iterator[tuple[float, int, Box]]:
-        uncertainty = predict_uncertainty(pixels, task.model, axes=task.axes)
-        for found in rank_fields(uncertainty, None, task.axes):
-            yield -found.uncertainty, index, found.box
-
-    ranked = [of_image(index, pixels) for index, (pixels, _) in enumerate(task.pool)]
-    for _, index, box in heapq.merge(*ranked):
-        yield index, box
+def field_by_map(work: Work) -> Field:
+    """Return what "Next" leads to, over all images of the pool."""
+    best: list[tuple[float, int, Box]] = []
+    for index, ((pixels, _), verified) in enumerate(zip(work.task.pool, work.verified, strict=True)):
+        uncertainty = predict_uncertainty(pixels, work.model, axes=work.task.axes)
+        best += [(-found.uncertainty, index, found.box) for found in _first(uncertainty, verified, work.task.axes)]
+    _, index, box = min(best)
+    return index, box
 
 
-def fields_at_random(task: Task, seed: int) -> Iterator[Field]:
-    """Yield fields of which no two overlap."""
-    random = np.random.default_rng([seed, 7])
-    taken: list[Field] = []
+def _first(uncertainty: np.ndarray, verified: np.ndarray, axes: str) -> Iterator[Suggestion]:
+    return islice(rank_fields(uncertainty, verified, axes), 1)
+
+
+def field_at_random(work: Work) -> Field:
+    """Return a field that shares no pixel with earlier ones."""
     while True:
-        index = int(random.integers(len(task.pool)))
-        shape = task.pool[index][1].shape
+        index = int(work.random.integers(len(work.task.pool)))
+        shape = work.task.pool[index][1].shape
         sides = [1] * (len(shape) - 2) + [min(FIELD_SIDE, length) for length in shape[-2:]]
-        starts = [int(random.integers(length - side + 1)) for length, side in zip(shape, sides, strict=True)]
+        starts = [int(work.random.integers(length - side + 1)) for length, side in zip(shape, sides, strict=True)]
         box = tuple((start, start + side) for start, side in zip(starts, sides, strict=True))
-        if not any(other == index and intersection(box, place) for other, place in taken):
-            taken.append((index, box))
-            yield index, box
+        if not any(other == index and intersection(box, place) for other, place in work.fields):
+            return index, box
 
 
-ARMS = {"map": fields_by_map, "random": fields_at_random}
+SCORES = ("stack", "untouched")
+ARMS = {"map": field_by_map, "random": field_at_random}
 
 
 def correct_and_finetune(task: Task, arm: str, seed: int, options: argparse.Namespace) -> dict[str, object]:
-    """Verify the fields of an arm, fine-tune on them, and score the child."""
+    """Correct field after field, fine-tuning after each, and return the scores after each, the first before any."""
     began = time.perf_counter()
-    fields = list(islice(ARMS[arm](task, seed), options.fields))
-    chosen_after = time.perf_counter() - began
-    verified = {index: np.zeros(task.pool[index][1].shape, bool) for index, _ in fields}
-    for index, box in fields:
-        verified[index][as_slices(box)] = True
-    examples = [
-        ns.Example(*task.pool[index], mask, axes=task.axes, name=f"image {index}") for index, mask in verified.items()
-    ]
-    result = ns.finetune(task.model, examples, steps=options.steps, seed=seed, price=False)
-    truth = np.concatenate([task.pool[index][1][as_slices(box)].ravel() > 0 for index, box in fields])
+    verified = [np.zeros(labels.shape, bool) for _, labels in task.pool]
+    work = Work(task, task.model, verified, np.random.default_rng([seed, 7]), [])
+    scores = [score(work)]
+    for number in range(options.fields):
+        index, box = ARMS[arm](work)
+        work.fields.append((index, box))
+        work.verified[index][as_slices(box)] = True
+        examples = [
+            ns.Example(*image, mask, axes=task.axes, name=f"image {place}")
+            for place, (image, mask) in enumerate(zip(task.pool, work.verified, strict=True))
+            if mask.any()
+        ]
+        child = ns.finetune(work.model, examples, steps=options.steps, seed=100 * seed + number, price=False)
+        work.model = child.model
+        scores.append(score(work))
+    truth = np.concatenate([task.pool[index][1][as_slices(box)].ravel() > 0 for index, box in work.fields])
     return {
-        **score(result.model, task.test),
+        **{name: [after[name] for after in scores] for name in scores[0]},
         "foreground": round(float(truth.mean()), 3),
-        "fields": [[index, *(start for start, _ in box)] for index, box in fields],
+        "fields": [[index, *(start for start, _ in box)] for index, box in work.fields],
         "seconds": round(time.perf_counter() - began, 1),
-        "of_these_choosing": round(chosen_after, 1),
     }
 
 
-def score(model: ns.Model, images: list[Image]) -> dict[str, float]:
-    """Return the IoU of the foreground over all pixels of the images; for instances also the mean AP50."""
-    shared = either = 0
-    found_objects = []
-    for pixels, truth in images:
-        found = np.asarray(ns.segment(pixels, model, axes="YX"))
-        shared += int(np.sum((found > 0) & (truth > 0)))
-        either += int(np.sum((found > 0) | (truth > 0)))
-        if model.task == "instances":
-            found_objects.append(ns.evaluate(found, truth)["ap50"])
-    scores = {"iou": round(shared / max(either, 1), 4)}
-    return scores if not found_objects else {**scores, "ap50": round(float(np.mean(found_objects)), 4)}
+def score(work: Work) -> dict[str, float]:
+    """Return the IoU of the foreground over all pixels, for the images that are worked on and the untouched ones."""
+    axes = work.task.axes
+    worked_on = [
+        (np.where(verified, labels, np.asarray(ns.segment(pixels, work.model, axes=axes))), labels)
+        for (pixels, labels), verified in zip(work.task.pool, work.verified, strict=True)
+    ]
+    untouched = [
+        (np.asarray(ns.segment(pixels, work.model, axes="YX")), labels) for pixels, labels in work.task.untouched
+    ]
+    return {"stack": pooled_iou(worked_on), "untouched": pooled_iou(untouched)}
+
+
+def pooled_iou(pairs: list[Image]) -> float:
+    """Return the IoU of the foreground of (found, true) labels, all pixels together."""
+    shared = sum(int(np.sum((found > 0) & (truth > 0))) for found, truth in pairs)
+    either = sum(int(np.sum((found > 0) | (truth > 0))) for found, truth in pairs)
+    return round(shared / max(either, 1), 4)
 
 
 def summary(rows: list[dict[str, object]]) -> Iterator[dict[str, object]]:
     """Yield mean and standard deviation over the seeds: of each arm, and of the difference within each seed."""
-    by_arm: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
-    for row in rows:
-        by_arm[str(row["data"]), str(row["arm"])][int(str(row["seed"]))] = float(str(row["iou"]))
-    for (data, arm), found in by_arm.items():
-        yield {"data": data, "arm": arm, **spread(list(found.values()))}
-    for data in dict.fromkeys(data for data, _ in by_arm):
-        guided, anywhere = by_arm.get((data, "map"), {}), by_arm.get((data, "random"), {})
-        gains = [guided[seed] - anywhere[seed] for seed in guided if seed in anywhere]
+    for data, name in product(dict.fromkeys(str(row["data"]) for row in rows), SCORES):
+        last: dict[str, dict[object, float]] = defaultdict(dict)
+        for row in rows:
+            if row["data"] == data:
+                last[str(row["arm"])][row["seed"]] = row[name][-1]  # type: ignore[index]
+        for arm, found in last.items():
+            yield {"data": data, "score": name, "arm": arm, **spread(list(found.values()))}
+        gains = [last["map"][seed] - last["random"][seed] for seed in last["map"] if seed in last["random"]]
         if gains:
-            wins = sum(gain > 0 for gain in gains)
-            yield {"data": data, "arm": "map - random", **spread(gains), "better in": f"{wins} of {len(gains)}"}
+            wins = f"{sum(gain > 0 for gain in gains)} of {len(gains)}"
+            yield {"data": data, "score": name, "arm": "map - random", **spread(gains), "better in": wins}
 
 
 def spread(values: list[float]) -> dict[str, object]:
