@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--fields", type=int, default=5)
     parser.add_argument("--steps", type=int, default=60, help="of each fine-tuning")
-    parser.add_argument("--first-steps", type=int, default=60, help="of the first model, where there is none")
+    parser.add_argument("--first-steps", type=int, default=240, help="of the first model, where there is none")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     parser.add_argument("--model", default="nuclei-2d", help="the first model for a folder of images")
     parser.add_argument("--json", type=Path, default=None, help="append each row to this file")
