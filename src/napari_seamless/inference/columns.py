@@ -13,7 +13,7 @@ from math import lcm, prod
 
 from napari_seamless.errors import TileSizeError
 from napari_seamless.inference.tiles import Span, TileGrid, whole_region_tile
-from napari_seamless.inference.tiling import BYTES_PER_VALUE, SHARE_OF_FREE_MEMORY, halved
+from napari_seamless.inference.tiling import BYTES_PER_VALUE, SHARE_OF_FREE_MEMORY, constant_bytes, halved
 from napari_seamless.networks.config import NetworkConfig
 from napari_seamless.networks.cost import multiply_adds_per_pixel
 from napari_seamless.networks.geometry import Geometry, round_up
@@ -31,10 +31,11 @@ MOST_CHUNK_PIXELS = 2**23
 MOST_SLAB_PLANES = 128
 """Planes that are read at a time, at most: more only to meet the chunks of the file."""
 
-HOLES = 1.25
+HOLES = 1.6
 """What an allocator takes for values that come and go in blocks of different sizes, as a multiple of those alive.
 
-Measured (glibc, 160² columns, chunks of 4, 16 and 64 planes, float32 and bf16): 1.1 to 1.4.
+Measured (glibc, bf16, 32 to 256 features, chunks of 64 planes): 1.7 over 256 planes, 0.9 over 128; why a longer stream
+takes more is not known. Too little is worse than too much, so the longer one counts.
 """
 
 STEP_PIXELS = 2**12
@@ -80,7 +81,8 @@ class Columns:
         activations = HOLES * cost.peak_values * BYTES_PER_VALUE[self.precision]
         planes_in = 3 * self.config.in_channels * min(self.slab_planes, cost.input_planes)  # raw, normalised, waiting
         planes_out = 3 * len(self.levels) * self.config.out_channels * max(PIECE_PLANES, self.chunk_planes)
-        return int(self._widest * (activations + 4 * (planes_in + planes_out)))
+        constant = constant_bytes(self.config, max(self.levels))
+        return int(self._widest * (activations + 4 * (planes_in + planes_out))) + constant
 
     @property
     def equal_pixels(self) -> float:
