@@ -64,8 +64,9 @@ def test_what_was_asked_for_is_done(options: dict[str, object]) -> None:
     assert planned(volume(), model_3d(), **options).columns is None
 
 
-@pytest.mark.parametrize("level", [2, "accurate"])  # the halo of level 1 is so small that tiles cost less
-def test_streamed_is_untiled(level: object) -> None:
+@pytest.mark.parametrize(("level", "megabytes"), [(1, 12), (2, 40), ("accurate", 40)])
+def test_streamed_is_untiled(level: object, megabytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "free_memory", lambda device: megabytes * 2**20)
     model, image = model_3d(), volume()
     assert planned(image, model, level=level).columns is not None
     streamed = predict_probabilities(image, model, axes="ZYX", level=level)
